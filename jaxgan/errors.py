@@ -1,0 +1,11 @@
+"""Errors that a user's input can cause; the command lines show them as one line, without a traceback."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong; the message says what, what was expected and what to do."""
+
+
+class CheckpointError(UserError):
+    """A file or folder holds no network of this project, or does not fit the network it claims to be."""

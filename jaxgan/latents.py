@@ -1,0 +1,84 @@
+"""What inversion optimises: a latent w (or one per layer, W+) and the noise maps, and their statistics.
+
+References:
+  Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
+  Abdal et al., "Image2StyleGAN", 2019, arXiv 1904.03189 (the W+ space).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxgan.generator import Generator
+
+NoiseMaps = tuple[Float[Array, "_ _"], ...]
+
+
+class Latents(NamedTuple):
+    """The optimised variables of one image.
+
+    Attributes:
+      w: `[w_dim]`, one latent for all layers (the W space), or `[num_ws, w_dim]`, one per layer (W+).
+      noise: one map `[res, res]` per convolution, coarse to fine.
+    """
+
+    w: Float[Array, "*rows w_dim"]
+    noise: NoiseMaps
+
+
+class WStatistics(NamedTuple):
+    """Mean and spread of the mapping network's output.
+
+    Attributes:
+      w_avg: mean latent `[w_dim]`.
+      w_std: one number, the root of the summed variances over all dimensions.
+    """
+
+    w_avg: Float[Array, " w_dim"]
+    w_std: Float[Array, ""]
+
+
+def w_statistics(generator: Generator, *, samples: int = 10_000, seed: int = 123) -> WStatistics:
+    """Mean and spread of w over standard normal z, drawn as the reference projector draws them.
+
+    Args:
+      generator: an unconditional network, or a conditional one, whose labels are then taken in turn.
+      samples: number of z.
+      seed: of NumPy's legacy `RandomState`, so that the numbers equal those of the reference.
+    """
+    config = generator.config
+    z = jnp.asarray(np.random.RandomState(seed).randn(samples, config.z_dim), jnp.float32)
+    labels = jnp.eye(config.c_dim)[jnp.arange(samples) % config.c_dim] if config.c_dim else None
+    return _w_statistics(generator, z, labels)
+
+
+@jax.jit
+def _w_statistics(
+    generator: Generator, z: Float[Array, "n z_dim"], labels: Float[Array, "n c_dim"] | None
+) -> WStatistics:
+    ws = jax.vmap(generator.mapping)(z, labels)[:, 0]  # [n, w_dim]
+    w_avg = jnp.mean(ws, 0)
+    return WStatistics(w_avg, jnp.sqrt(jnp.sum((ws - w_avg[None, :]) ** 2) / ws.shape[0]))
+
+
+def broadcast(w: Float[Array, "*rows w_dim"], *, num_ws: int) -> Float[Array, "num_ws w_dim"]:
+    """Repeats one w for all layers; a W+ latent is returned as it is."""
+    return jnp.broadcast_to(w[None, :], (num_ws, w.shape[0])) if w.ndim == 1 else w
+
+
+def sample_noise(key: PRNGKeyArray, shapes: tuple[tuple[int, int], ...]) -> NoiseMaps:
+    """Standard normal noise maps of the given shapes."""
+    return tuple(
+        jax.random.normal(k, shape) for k, shape in zip(jax.random.split(key, len(shapes)), shapes, strict=True)
+    )
+
+
+def normalize_noise(noise: NoiseMaps) -> NoiseMaps:
+    """Brings every map to mean 0 and mean square 1."""
+    centred = [map_ - jnp.mean(map_) for map_ in noise]
+    return tuple(map_ * jax.lax.rsqrt(jnp.mean(map_**2)) for map_ in centred)

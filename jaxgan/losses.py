@@ -1,0 +1,38 @@
+"""The terms an inversion minimises besides the LPIPS distance; each gives one number per image.
+
+References:
+  Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgan.latents import NoiseMaps
+
+
+def noise_regularizer(noise: NoiseMaps) -> Float[Array, ""]:
+    """Squared correlation of each noise map with itself shifted by one pixel, at every size down to 8x8.
+
+    Without it the maps carry the picture. Sizes are reached by averaging 2x2 pixels; shifts wrap around.
+    """
+    total = jnp.zeros(())
+    for map_ in noise:
+        while True:
+            total += sum(jnp.mean(map_ * jnp.roll(map_, 1, axis)) ** 2 for axis in (0, 1))
+            if map_.shape[0] <= 8:
+                break
+            map_ = average_pool(map_, 2)
+    return total
+
+
+def latent_distance(w: Float[Array, "*rows w_dim"], w_avg: Float[Array, " w_dim"]) -> Float[Array, ""]:
+    """Mean squared distance of w (of every row of a W+ latent) from the mean latent."""
+    return jnp.mean((w - jnp.broadcast_to(w_avg, w.shape)) ** 2)
+
+
+def average_pool(x: Float[Array, "h w *c"], factor: int) -> Float[Array, "_ _ *c"]:
+    """Mean over `factor` x `factor` tiles."""
+    height, width = x.shape[0] // factor, x.shape[1] // factor
+    return jnp.mean(x.reshape(height, factor, width, factor, *x.shape[2:]), (1, 3))

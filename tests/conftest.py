@@ -1,0 +1,56 @@
+"""Fixtures and flags of all tests: exact float32 products, no silent broadcasting, shapes checked at run time."""
+
+import jaxtyping
+
+jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
+
+import json  # noqa: E402
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from parity import REFERENCE  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory):
+    """Tests convert the LPIPS weights once, into a folder of their own, and leave the user's cache alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Leaves the shape checks to the library's own errors, which is what users meet."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def lpips():
+    import jaxgan
+
+    return jaxgan.load_lpips()
+
+
+@pytest.fixture(scope="session")
+def demo():
+    import jaxgan
+
+    return jaxgan.load_generator("demo")
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """`golden("ada_tiny.expected")`: the arrays of a stored reference file, with its JSON entries decoded."""
+
+    def load(name: str) -> dict:
+        with np.load(REFERENCE / f"{name}.npz") as file:
+            return {k: json.loads(str(file[k])) if file[k].dtype.kind == "U" else file[k] for k in file.files}
+
+    return load
