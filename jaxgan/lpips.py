@@ -1,0 +1,79 @@
+"""LPIPS v0.1 on VGG16: a distance between images that follows human judgement better than pixels do.
+
+References:
+  Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1, arXiv 1801.03924.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxgan.vgg import STAGES, VGG16
+
+TAPS = {f"relu{stage}_{depth}": channels for stage, (channels, depth) in enumerate(STAGES, start=1)}
+"""Name and channels of the five stages that are compared."""
+
+IMAGE_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
+IMAGE_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
+"""ImageNet's mean and standard deviation in the range [-1, 1]: the colour `IMAGE_SHIFT` reaches VGG16 as zeros."""
+
+Features = tuple[Float[Array, "_ _ _"], ...]
+
+
+def normalize_image(image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    """From RGB in [-1, 1] to the mean and variance VGG16 was trained with."""
+    return (image - IMAGE_SHIFT[None, None, :]) / IMAGE_SCALE[None, None, :]
+
+
+def distance(features_a: Features, features_b: Features) -> Float[Array, ""]:
+    """Squared L2 distance of two `LPIPS.features`, which is the LPIPS distance of their images."""
+    return sum(jnp.sum((a - b) ** 2, (-3, -2, -1)) for a, b in zip(features_a, features_b, strict=True))
+
+
+class LPIPS(nnx.Module):
+    """VGG16 and the five learned, non-negative channel weightings."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.vgg = VGG16(rngs=rngs)
+        self.lin = nnx.Dict({tap: nnx.Param(jnp.ones(channels)) for tap, channels in TAPS.items()})
+
+    def __call__(self, image_a: Float[Array, "h w 3"], image_b: Float[Array, "h w 3"]) -> Float[Array, ""]:
+        """Distance of two images; 0 for equal ones, about 0.7 for unrelated ones.
+
+        Args:
+          image_a, image_b: RGB in [-1, 1], same shape, at least 16x16.
+        Returns:
+          One number per pair.
+        Raises:
+          ValueError: the shapes differ or are too small.
+        """
+        if image_a.shape != image_b.shape:
+            raise ValueError(
+                f"the images have shapes {image_a.shape} and {image_b.shape}; LPIPS compares equal shapes."
+            )
+        return distance(self.features(image_a), self.features(image_b))
+
+    def features(self, image: Float[Array, "h w 3"]) -> Features:
+        """Five feature maps whose squared L2 distance is LPIPS: what is constant of a target can be kept.
+
+        Args:
+          image: RGB in [-1, 1].
+        Returns:
+          VGG16's taps, of unit length over channels, times `sqrt(lin / (height * width))`.
+        """
+        features = []
+        for tap, x in self.vgg(normalize_image(image)).items():
+            weight = jnp.sqrt(self.lin[tap][...] / (x.shape[0] * x.shape[1]))
+            features.append(_unit_length(x) * weight[None, None, :])
+        return tuple(features)
+
+
+def _unit_length(x: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
+    """`x / (||x|| + 1e-10)` over channels, with gradient zero instead of NaN where all channels are zero."""
+    squares = jnp.sum(x**2, -1, keepdims=True)
+    is_zero = squares == 0
+    norm = jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squares)))
+    return x / (norm + 1e-10)
