@@ -1,0 +1,93 @@
+"""Conversion tables: each name of a PyTorch file, our path for it and the transform, applied both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from jaxgan.errors import UserError
+
+
+class ConversionError(UserError):
+    """A checkpoint was read, but is not the network that the table describes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """A change of array layout and its inverse."""
+
+    name: str
+    to_ours: Callable[[np.ndarray], np.ndarray]
+    to_torch: Callable[[np.ndarray], np.ndarray]
+    ndim: int | None = None
+    """Dimensions of the torch array; None for any."""
+
+
+IDENTITY = Transform("identity", lambda a: a, lambda a: a)
+LINEAR = Transform("OI -> IO", lambda a: a.transpose(1, 0), lambda a: a.transpose(1, 0), ndim=2)
+CONV = Transform("OIHW -> HWIO", lambda a: a.transpose(2, 3, 1, 0), lambda a: a.transpose(3, 2, 0, 1), ndim=4)
+FEATURES = Transform("CHW -> HWC", lambda a: a.transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1), ndim=3)
+CHANNELS = Transform("1C11 -> C", lambda a: a.reshape(-1), lambda a: a.reshape(1, -1, 1, 1), ndim=4)
+
+Table = Mapping[str, tuple[str, Transform]]
+"""{torch name: (our path, transform)}; every path stands once."""
+
+
+def to_ours(
+    table: Table,
+    arrays: Mapping[str, np.ndarray],
+    expected: Mapping[str, jax.ShapeDtypeStruct],
+    *,
+    ignored: Mapping[str, str] | None = None,
+) -> dict[str, np.ndarray]:
+    """Applies a table to the arrays of a file.
+
+    Args:
+      table: where each array goes.
+      arrays: the file's arrays, by torch name.
+      expected: shape and dtype of every leaf of our network, e.g. of `checkpoints.network_shapes`.
+      ignored: {torch name: reason} for the arrays that have no place in our network.
+    Returns:
+      {our path: contiguous array} with exactly the entries of `expected`.
+    Raises:
+      ConversionError: lists every array that is missing, unknown, misshapen or of another dtype.
+    """
+    ignored = ignored or {}
+    paths = [path for path, _ in table.values()]
+    assert len(set(paths)) == len(paths), "a table names a path twice"
+    problems = [f"{name} is missing" for name in table if name not in arrays]
+    problems += [f"{name} is unknown" for name in arrays if name not in table and name not in ignored]
+    problems += [f"no array becomes {path}" for path in expected if path not in paths]
+    problems += [
+        f"{name} becomes {path}, which the network lacks" for name, (path, _) in table.items() if path not in expected
+    ]
+    weights = {}
+    for name, (path, transform) in table.items():
+        if name not in arrays or path not in expected:
+            continue
+        array, leaf = arrays[name], expected[path]
+        fits = transform.ndim in (None, array.ndim)
+        converted = np.array(transform.to_ours(array), order="C") if fits else array
+        if not fits or converted.shape != leaf.shape:
+            problems.append(f"{name} has shape {array.shape}, which does not become {leaf.shape} ({transform.name})")
+        elif converted.dtype != leaf.dtype:
+            problems.append(f"{name} has dtype {array.dtype}, expected {leaf.dtype}")
+        weights[path] = converted
+    if problems:
+        raise ConversionError(f"{len(problems)} problems: " + "; ".join(problems))
+    return weights
+
+
+def to_torch(table: Table, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inverse of `to_ours`: our weights under torch names and in torch layouts, without the ignored arrays.
+
+    Raises:
+      ConversionError: `weights` has other paths than the table.
+    """
+    paths = {path for path, _ in table.values()}
+    if differing := sorted(paths ^ weights.keys()):
+        raise ConversionError("missing or unknown: " + ", ".join(differing))
+    return {name: transform.to_torch(np.asarray(weights[path])) for name, (path, transform) in table.items()}

@@ -1,0 +1,166 @@
+"""The generator's table and the inference of its configuration (what networks compute: test_generator.py)."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert import stylegan2, torch_files
+from convert.rules import ConversionError
+from convert.torch_files import Module
+from jaxgan import GeneratorConfig
+
+REFERENCE = Path(__file__).parent / "reference"
+
+# All golden networks, from reference/README.md.
+TINY = GeneratorConfig(32, z_dim=48, w_dim=48, mapping_layers=3, channel_base=512, channel_max=32)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("ada_tiny", {}),
+        ("ada_cond_tiny", {"c_dim": 5}),
+        ("ada_clamp_fp16_tiny", {"conv_clamp": 256.0}),
+        ("ada_resnet_tiny", {"architecture": "resnet"}),
+    ],
+)
+def test_configuration_is_inferred_and_arrays_return_exactly(name, changes):
+    path = REFERENCE / f"{name}.pkl"
+    config, weights = stylegan2.read(path)
+    assert config == dataclasses.replace(TINY, **changes)
+    arrays = torch_files.flat_arrays(torch_files.read_snapshot(path)["G_ema"])
+    stored = {key: array for key, array in arrays.items() if not key.endswith("resample_filter")}
+    back = stylegan2.to_torch_names(config, weights)
+    assert back.keys() == stored.keys()
+    for key in stored:
+        np.testing.assert_array_equal(back[key], stored[key], strict=True)
+
+
+def test_which_chooses_the_network():
+    path = REFERENCE / "ada_tiny.pkl"
+    _, averaged = stylegan2.read(path)
+    _, last = stylegan2.read(path, which="g")
+    assert averaged.keys() == last.keys()
+    assert not np.array_equal(averaged["mapping/w_avg"], last["mapping/w_avg"])
+
+
+def _network() -> Module:
+    return torch_files.read_snapshot(REFERENCE / "ada_tiny.pkl")["G_ema"]
+
+
+def _modules() -> dict[str, Module]:
+    return torch_files.named_modules(_network())
+
+
+def test_the_stylegan3_projects_flat_arguments_make_no_difference():
+    """Its attributes are the same; its constructor arguments, which lack the defaults in force, are not consulted."""
+    network = _network()
+    for name, module in torch_files.named_modules(network).items():
+        module.state["_init_kwargs"] = {"fused_modconv_default": "inference_only"}
+        if name.endswith(("conv0", "conv1", "torgb")):
+            module.state["conv_clamp"] = 256
+    config, _ = stylegan2.convert(network)
+    assert config == dataclasses.replace(TINY, conv_clamp=256.0)
+
+
+def test_orig_architecture_has_one_torgb():
+    network = _network()
+    for name, module in torch_files.named_modules(network).items():
+        if module.class_name == "SynthesisBlock":
+            module.state["architecture"] = "orig"
+            if name != "synthesis.b32":
+                del module.state["_modules"]["torgb"]
+    config, weights = stylegan2.convert(network)
+    assert config.architecture == "orig"
+    assert [path for path in weights if path.endswith("torgb/bias")] == ["synthesis/b32/torgb/bias"]
+
+
+@pytest.mark.parametrize(
+    ("where", "attribute", "value", "message"),
+    [
+        ("synthesis.b8.conv0", "activation", "relu", "synthesis.b8.conv0 has"),
+        ("synthesis.b8.conv0", "up", 1, "synthesis.b8.conv0 has"),
+        ("synthesis.b8.conv1", "use_noise", False, "synthesis.b8.conv1 has"),
+        ("synthesis.b8.conv1", "conv_clamp", 256, "conv_clamp differs between layers"),
+        ("synthesis.b8", "architecture", "resnet", "architecture differs"),
+        ("mapping.fc1", "bias_gain", 1, "bias_gain differs"),
+        ("synthesis.b8.conv1.affine", "bias_gain", 0.5, "learning-rate multiplier"),
+        ("mapping", "num_layers", 8, "another size"),
+        ("", "img_resolution", 64, "another size"),
+        ("", "z_dim", "many", "z_dim is 'many'"),
+    ],
+)
+def test_contradicting_attributes_are_refused(where, attribute, value, message):
+    modules = _modules()
+    modules[where].state[attribute] = value
+    with pytest.raises(ConversionError, match=message):
+        stylegan2.convert(modules[""])
+
+
+def test_other_architectures_are_refused_by_name():
+    modules = _modules()
+    modules["synthesis"].state["_modules"]["input"] = Module("SynthesisInput", {})
+    with pytest.raises(ConversionError, match="StyleGAN3 generator"):
+        stylegan2.convert(modules[""])
+    with pytest.raises(ConversionError, match="the root is a TriPlaneGenerator, expected Generator"):
+        stylegan2.convert(Module("TriPlaneGenerator", _network().state))
+    modules = _modules()
+    modules["synthesis"].state["_modules"]["superresolution"] = Module("Upsampler", {})
+    with pytest.raises(ConversionError, match="superresolution is a Upsampler, expected no such module"):
+        stylegan2.convert(modules[""])
+
+
+def test_missing_and_misshapen_arrays_are_listed_together():
+    modules = _modules()
+    modules["mapping.fc0"].state["_parameters"]["weight"] = np.zeros((48, 47), np.float32)
+    del modules["synthesis.b16.conv1"].state["_parameters"]["bias"]
+    modules["synthesis.b16.conv1"].state["_parameters"]["bias"] = np.zeros(32, np.float64)
+    del modules["synthesis.b4"].state["_parameters"]["const"]
+    with pytest.raises(ConversionError) as caught:
+        stylegan2.convert(modules[""])
+    for part in ("mapping.fc0.weight has shape (48, 47)", "b16.conv1.bias has dtype float64", "b4.const is missing"):
+        assert part in str(caught.value)
+
+
+def test_snapshots_without_the_network_are_refused(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}X\x01\x00\x00\x00DK\x01s.")  # {"D": 1}
+    with pytest.raises(ConversionError, match="has no network G_ema; it has D"):
+        stylegan2.read(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("taps", [(1.0, 3.0, 3.0, 1.0), (1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 4.0, 6.0, 4.0, 1.0)])
+def test_whole_taps_are_recovered(taps):
+    line = np.float32(taps) / np.float32(sum(taps))
+    assert stylegan2.infer_taps({"f": np.outer(line, line)}) == taps
+
+
+def test_other_taps_keep_their_floats():
+    line = np.float32([0.2, 0.3, 0.3, 0.2])
+    np.testing.assert_allclose(stylegan2.infer_taps({"f": np.outer(line, line)}), line, rtol=1e-6)
+    assert stylegan2.infer_taps({"f": np.full(8, 1 / 8, np.float32)}) == (1.0,) * 8  # long filters stay 1-D
+
+
+def test_filters_must_agree_and_be_separable():
+    with pytest.raises(ConversionError, match="differs between a and b"):
+        stylegan2.infer_taps({"a": np.ones((2, 2), np.float32) / 4, "b": np.ones((4, 4), np.float32) / 16})
+    with pytest.raises(ConversionError, match="not separable"):
+        stylegan2.infer_taps({"a": np.eye(4, dtype=np.float32) / 4})
+    with pytest.raises(ConversionError, match="no resample_filter"):
+        stylegan2.infer_taps({})
+
+
+@pytest.mark.parametrize(
+    "config", [GeneratorConfig.config_f(), GeneratorConfig.config_e(), GeneratorConfig.config_f(256), TINY]
+)
+def test_channels_are_recovered(config):
+    channels = {r: config.channels(r) for r in config.block_resolutions}
+    base, most = stylegan2.infer_channels(channels)
+    assert {r: min(base // r, most) for r in channels} == channels
+    assert (base, most) == (config.channel_base, config.channel_max)
+
+
+def test_irregular_channels_are_refused():
+    with pytest.raises(ConversionError, match=r"min\(base // r, max\)"):
+        stylegan2.infer_channels({4: 16, 8: 32, 16: 16})
