@@ -1,0 +1,25 @@
+"""StyleGAN2 inversion and image restoration in JAX."""
+
+from jaxgan.checkpoints import load_generator, load_lpips
+from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
+from jaxgan.errors import CheckpointError
+from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.inversion import InversionConfig, InversionResult, invert
+from jaxgan.lpips import LPIPS
+
+__all__ = [
+    "LPIPS",
+    "CheckpointError",
+    "Compose",
+    "GaussianBlur",
+    "Generator",
+    "GeneratorConfig",
+    "Grayscale",
+    "Identity",
+    "InversionConfig",
+    "InversionResult",
+    "Mask",
+    "invert",
+    "load_generator",
+    "load_lpips",
+]

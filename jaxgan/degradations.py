@@ -1,0 +1,136 @@
+"""Forward operators: how an observed photograph came out of the true image. Each maps one image to one image.
+
+They are small pytrees whose parameters (mask, sigma) are leaves, so one batch may hold different ones:
+`jax.vmap(lambda degradation, image: degradation(image))(degradations, images)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxgan.lpips import IMAGE_SHIFT
+
+
+@runtime_checkable
+class Degradation(Protocol):
+    """A differentiable map from an image `[H, W, 3]` in [-1, 1] to what is observed of it, of the same shape."""
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        """Degrades an image."""
+
+    def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        """Replaces, in an observed image, whatever stands where nothing was observed."""
+
+
+class _CompleteObservation:
+    """What is shared by degradations that leave something to be seen of every pixel."""
+
+    def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return observed
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Identity(_CompleteObservation):
+    """Observes the image as it is (task `invert`)."""
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return image
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """Observes the pixels where the mask is 1 (task `inpaint`).
+
+    Missing pixels are filled, in the observed and in the synthesised image alike, with the colour that LPIPS maps to
+    zero (ImageNet's mean). Inside the hole the two images are therefore equal whatever is synthesised there, so no
+    filling is favoured: a black (or any other) filling of the photograph never reaches the loss. And since VGG16 pads
+    its input with that same zero, a hole looks to it like the border of the picture; a black hole would be a strong
+    object with edges, whose features drown those of the pixels beside it.
+
+    Attributes:
+      mask: `[H, W]`, 1 where the pixel is observed, 0 where it is missing.
+    """
+
+    mask: Float[Array, "h w"]
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return jnp.where(self.mask[:, :, None] > 0.5, image, jnp.asarray(IMAGE_SHIFT)[None, None, :])
+
+    def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return self(observed)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Grayscale(_CompleteObservation):
+    """Observes the mean of R, G and B, repeated on three channels (task `colorize`)."""
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return jnp.broadcast_to(jnp.mean(image, -1, keepdims=True), image.shape)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["sigma"], meta_fields=["kernel_size"])
+@dataclasses.dataclass(frozen=True)
+class GaussianBlur(_CompleteObservation):
+    """Convolves with a sampled, normalised Gaussian; the border is mirrored without repeating its pixels.
+
+    Attributes:
+      sigma: standard deviation in pixels, positive.
+      kernel_size: taps along each axis, odd; beyond it the Gaussian is cut off.
+    """
+
+    sigma: Float[Array, ""]
+    kernel_size: int
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        rows, columns = (self._matrix(size) for size in image.shape[:2])
+        return jnp.einsum("yh,xw,hwc->yxc", rows, columns, image)
+
+    @classmethod
+    def for_resolution(cls, resolution: int) -> GaussianBlur:
+        """51 taps of sigma 10 at 1024 pixels, in proportion at other sizes (3 taps of sigma 0.625 at 64)."""
+        kernel_size = max(3, 2 * round(51 * resolution / 1024 / 2 - 0.5) + 1)
+        return cls(jnp.float32(10 * resolution / 1024), kernel_size)
+
+    def _matrix(self, size: int) -> Float[Array, "size size"]:
+        """The blur along one axis, mirrored borders included, as a banded matrix: cheap, and the same under vmap."""
+        radius = self.kernel_size // 2
+        if self.kernel_size % 2 == 0 or radius >= size:
+            raise ValueError(
+                f"kernel_size is {self.kernel_size}; expected an odd number below {2 * size} for {size} pixels."
+            )
+        offsets = np.arange(-radius, radius + 1)
+        taps = jnp.exp(-0.5 * (offsets / self.sigma) ** 2)
+        taps = taps / jnp.sum(taps)
+        position = np.arange(size)[:, None] + offsets[None, :]  # [size, taps]
+        mirrored = size - 1 - np.abs(size - 1 - np.abs(position))
+        return jnp.einsum("ykx,k->yx", np.eye(size, dtype=np.float32)[mirrored], taps)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Compose:
+    """Applies several degradations, first to last; a `Mask` comes last, as a hole in a photograph stays sharp.
+
+    Attributes:
+      parts: the degradations.
+    """
+
+    parts: tuple[Degradation, ...]
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        for part in self.parts:
+            image = part(image)
+        return image
+
+    def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return self.parts[-1].hide_missing(observed)

@@ -1,0 +1,350 @@
+"""Inversion: optimise a latent and the noise maps until the degraded image of the generator matches an observation.
+
+References:
+  Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from jaxgan import latents as latents_lib
+from jaxgan import losses
+from jaxgan.degradations import Degradation
+from jaxgan.generator import Generator
+from jaxgan.latents import Latents, NoiseMaps, WStatistics
+from jaxgan.lpips import LPIPS, Features, distance
+
+
+@dataclasses.dataclass(frozen=True)
+class InversionConfig:
+    """Settings of the optimisation. `t = step / steps` runs from 0 to 1.
+
+    Attributes:
+      steps: number of optimisation steps.
+      learning_rate: Adam's largest step size.
+      rampup, rampdown: shares of the run in which the learning rate rises linearly, and falls along a cosine.
+      jitter: noise added to w, relative to its spread, falling quadratically to zero at `t = jitter_ramp`.
+      jitter_ramp: see `jitter`.
+      latent_space: "w" optimises one latent for all layers, "w_plus" one per layer.
+      latent_dist_reg_weight: weight of the mean squared distance of w from the mean latent.
+      noise_reg_weight: weight of the noise regulariser.
+      feature_size: larger images are averaged down to this size before the LPIPS distance.
+      w_samples: latents that w_avg and w_std are estimated from.
+      adam_b1, adam_b2, adam_eps: Adam's constants.
+      keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
+    """
+
+    steps: int = 500
+    learning_rate: float = 0.1
+    rampup: float = 0.05
+    rampdown: float = 0.25
+    jitter: float = 0.05
+    jitter_ramp: float = 0.75
+    latent_space: Literal["w", "w_plus"] = "w"
+    latent_dist_reg_weight: float = 0.0
+    noise_reg_weight: float = 1e5
+    feature_size: int = 256
+    w_samples: int = 10_000
+    adam_b1: float = 0.9
+    adam_b2: float = 0.999
+    adam_eps: float = 1e-8
+    keep: Literal["best", "last"] = "best"
+
+    def __post_init__(self):
+        problems = []
+        if self.latent_space not in ("w", "w_plus"):
+            problems.append(f"latent_space must be 'w' or 'w_plus', got {self.latent_space!r}")
+        if self.keep not in ("best", "last"):
+            problems.append(f"keep must be 'best' or 'last', got {self.keep!r}")
+        for name in ("steps", "feature_size", "w_samples"):
+            if getattr(self, name) < 1:
+                problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "jitter_ramp", "rampup", "rampdown", "adam_eps"):
+            if not 0 < getattr(self, name) < math.inf:
+                problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
+        for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                problems.append(f"{name} must not be negative, got {getattr(self, name)}")
+        if problems:
+            raise ValueError("InversionConfig: " + "; ".join(problems))
+
+    @classmethod
+    def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
+        """This project's defaults for a task, found on held-out faces (experiments/TUNING.md)."""
+        weights = {"invert": 0.0, "inpaint": 0.0, "deblur": 0.0, "colorize": 0.0}
+        return cls(latent_dist_reg_weight=weights[task])
+
+    @classmethod
+    def reference(cls, steps: int = 1000) -> InversionConfig:
+        """The projector published with StyleGAN2."""
+        return cls(steps=steps, keep="last")
+
+    def learning_rate_at(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """Step size of a step, counted from 0; zero at step 0."""
+        t = step / self.steps
+        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
+        return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
+
+    def jitter_at(self, step: Int[Array, ""], w_std: Float[Array, ""]) -> Float[Array, ""]:
+        """Standard deviation of the noise on each component of w in a step."""
+        t = step / self.steps
+        return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
+
+
+class LossTerms(NamedTuple):
+    """What a step minimised; the total is the others times their weights.
+
+    Attributes:
+      total: `perceptual + noise_reg_weight * noise_regularizer + latent_dist_reg_weight * latent_distance`.
+      perceptual: LPIPS between the degraded image and the observation.
+      noise_regularizer: see `losses.noise_regularizer`.
+      latent_distance: see `losses.latent_distance`.
+    """
+
+    total: Float[Array, "*n"]
+    perceptual: Float[Array, "*n"]
+    noise_regularizer: Float[Array, "*n"]
+    latent_distance: Float[Array, "*n"]
+
+
+class Problem(NamedTuple):
+    """What stays fixed while one image is inverted.
+
+    Attributes:
+      degradation: the operator assumed between the synthesised image and the observation.
+      target_features: LPIPS features of the observation.
+      statistics: mean and spread of w.
+    """
+
+    degradation: Degradation
+    target_features: Features
+    statistics: WStatistics
+
+
+class InversionState(NamedTuple):
+    """Everything that changes from step to step: with the key, all that is needed to continue a run.
+
+    Attributes:
+      step: steps done.
+      latents: the iterate.
+      optimizer: Adam's moments.
+      best: the latents of the lowest total loss so far, as they were rendered (jitter included).
+      best_loss, best_step: that loss, and the step (from 0) it was seen in.
+    """
+
+    step: Int[Array, ""]
+    latents: Latents
+    optimizer: optax.ScaleByAdamState
+    best: Latents
+    best_loss: Float[Array, ""]
+    best_step: Int[Array, ""]
+
+
+class InversionResult(NamedTuple):
+    """Outcome of an inversion.
+
+    Attributes:
+      ws: `[num_ws, w_dim]`.
+      noise: the optimised noise maps; `generator.synthesis(ws, noise)` is `image`.
+      image: `[H, W, 3]`, not degraded, not clipped.
+      losses: every term of every step, each `[steps]`.
+      returned_step: the step (from 0) in which the latents were rendered, or `steps` for those after the last one.
+      state: where the run ended; given to `invert` with more steps it would go on.
+    """
+
+    ws: Float[Array, "num_ws w_dim"]
+    noise: NoiseMaps
+    image: Float[Array, "h w 3"]
+    losses: LossTerms
+    returned_step: int
+    state: InversionState
+
+
+def invert(
+    generator: Generator,
+    lpips: LPIPS,
+    target: Float[Array, "h w 3"],
+    degradation: Degradation,
+    config: InversionConfig,
+    key: PRNGKeyArray,
+    *,
+    resume_from: tuple[InversionState, LossTerms] | None = None,
+    chunk_steps: int = 25,
+    on_chunk: Callable[[InversionState, LossTerms], None] | None = None,
+) -> InversionResult:
+    """Finds latents whose image, degraded, looks like an observed image.
+
+    Args:
+      generator: the network, unchanged.
+      lpips: the distance.
+      target: the observed (already degraded) image in [-1, 1], at the generator's resolution.
+      degradation: the operator assumed to have made it; `Identity()` for a plain inversion.
+      config: settings.
+      key: of all randomness (first noise maps, jitter).
+      resume_from: state and losses that an earlier call with the same arguments passed to `on_chunk`; the run continues
+        to the bit-identical result.
+      chunk_steps: steps between two returns to Python. The last chunk is compiled again if it is shorter.
+      on_chunk: called after every chunk with the state and all losses so far.
+    Returns:
+      Latents, noise maps, image and losses.
+    Raises:
+      ValueError: the target does not fit the generator.
+      FloatingPointError: the loss is not finite; the message has the step.
+    """
+    if target.shape != generator.config.image_shape:
+        raise ValueError(
+            f"target has shape {target.shape}; this generator makes {generator.config.image_shape}. "
+            "Align and resize the photograph first."
+        )
+    problem = make_problem(generator, lpips, target, degradation, config)
+    if resume_from is None:
+        state, history = initial_state(generator, problem.statistics, config, key), []
+    else:
+        state, history = resume_from[0], [resume_from[1]]
+    while int(state.step) < config.steps:
+        length = min(chunk_steps, config.steps - int(state.step))
+        state, terms = run_chunk(generator, lpips, problem, config, key, state, length)
+        history.append(jax.tree.map(np.asarray, terms))
+        _check_finite(terms, int(state.step) - length)
+        if on_chunk is not None:
+            on_chunk(state, _concatenate(history))
+    kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
+    ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)
+    return InversionResult(ws, kept.noise, render(generator, kept), _concatenate(history), int(returned_step), state)
+
+
+def make_problem(
+    generator: Generator, lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig
+) -> Problem:
+    """Computes what stays fixed: features of the observation, statistics of w."""
+    observed = _to_feature_size(degradation.hide_missing(jnp.asarray(target, jnp.float32)), config.feature_size)
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
+    return Problem(degradation, jax.jit(LPIPS.features)(lpips, observed), statistics)
+
+
+def initial_state(
+    generator: Generator, statistics: WStatistics, config: InversionConfig, key: PRNGKeyArray
+) -> InversionState:
+    """The mean latent and standard normal noise maps."""
+    rows = () if config.latent_space == "w" else (generator.config.num_ws,)
+    w = jnp.broadcast_to(statistics.w_avg, (*rows, generator.config.w_dim))
+    latents = Latents(w, latents_lib.sample_noise(key, generator.config.noise_shapes))
+    moments = _adam(config).init(latents)
+    return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def template(generator: Generator, config: InversionConfig) -> tuple[InversionState, LossTerms]:
+    """Shapes and dtypes of what `invert` passes to `on_chunk`, before the first step (losses of length 0)."""
+    w_dim = generator.config.w_dim
+    statistics = WStatistics(jnp.zeros(w_dim), jnp.zeros(()))
+    state = initial_state(generator, statistics, config, jax.random.key(0))
+    return state, LossTerms(*(np.zeros(0, np.float32),) * len(LossTerms._fields))
+
+
+@partial(jax.jit, static_argnames=("config", "length"))
+def run_chunk(
+    generator: Generator,
+    lpips: LPIPS,
+    problem: Problem,
+    config: InversionConfig,
+    key: PRNGKeyArray,
+    state: InversionState,
+    length: int,
+) -> tuple[InversionState, LossTerms]:
+    """Runs `length` steps without returning to Python; the terms have shape `[length]`."""
+
+    def body(state: InversionState, _: None) -> tuple[InversionState, LossTerms]:
+        draw = jax.random.normal(jax.random.fold_in(key, state.step), state.latents.w.shape)
+        return step(generator, lpips, problem, config, state, draw)
+
+    return jax.lax.scan(body, state, None, length)
+
+
+def step(
+    generator: Generator,
+    lpips: LPIPS,
+    problem: Problem,
+    config: InversionConfig,
+    state: InversionState,
+    draw: Float[Array, "*rows w_dim"],
+) -> tuple[InversionState, LossTerms]:
+    """One step of the projector.
+
+    Args:
+      state: before the step.
+      draw: standard normal, of the shape of w, scaled here to the jitter of this step.
+    Returns:
+      The state after the step, and the loss terms of the image rendered in it.
+    """
+    jitter = draw * config.jitter_at(state.step, problem.statistics.w_std)
+
+    def loss(latents: Latents) -> tuple[Float[Array, ""], LossTerms]:
+        terms = loss_terms(generator, lpips, problem, config, latents._replace(w=latents.w + jitter))
+        return terms.total, terms
+
+    (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.latents)
+    updates, moments = _adam(config).update(gradient, state.optimizer)
+    rate = config.learning_rate_at(state.step)
+    latents = jax.tree.map(lambda variable, update: variable - rate * update, state.latents, updates)
+    latents = latents._replace(noise=latents_lib.normalize_noise(latents.noise))
+    is_better = terms.total < state.best_loss
+    rendered = state.latents._replace(w=state.latents.w + jitter)
+    best, best_loss, best_step = jax.tree.map(
+        lambda new, old: jnp.where(is_better, new, old),
+        (rendered, terms.total, state.step),
+        (state.best, state.best_loss, state.best_step),
+    )
+    return InversionState(state.step + 1, latents, moments, best, best_loss, best_step), terms
+
+
+def loss_terms(
+    generator: Generator, lpips: LPIPS, problem: Problem, config: InversionConfig, latents: Latents
+) -> LossTerms:
+    """The loss of given latents, all terms."""
+    ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
+    image = problem.degradation(generator.synthesis(ws, latents.noise))
+    features = lpips.features(_to_feature_size(image, config.feature_size))
+    perceptual = distance(features, problem.target_features)
+    noise_regularizer = losses.noise_regularizer(latents.noise)
+    latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
+    total = perceptual + config.noise_reg_weight * noise_regularizer + config.latent_dist_reg_weight * latent_distance
+    return LossTerms(total, perceptual, noise_regularizer, latent_distance)
+
+
+@jax.jit
+def render(generator: Generator, latents: Latents) -> Float[Array, "h w 3"]:
+    """The image of latents, not degraded."""
+    ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
+    return generator.synthesis(ws, latents.noise)
+
+
+def _adam(config: InversionConfig) -> optax.GradientTransformation:
+    return optax.scale_by_adam(config.adam_b1, config.adam_b2, config.adam_eps)
+
+
+def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
+    return losses.average_pool(image, image.shape[0] // size) if image.shape[0] > size else image
+
+
+def _concatenate(history: list[LossTerms]) -> LossTerms:
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *history)
+
+
+def _check_finite(terms: LossTerms, first_step: int) -> None:
+    total = np.asarray(terms.total)
+    if not np.isfinite(total).all():
+        number = first_step + int(np.argmin(np.isfinite(total)))
+        raise FloatingPointError(
+            f"the loss is {total[number - first_step]} at step {number}; lower the learning rate, or check the latents."
+        )

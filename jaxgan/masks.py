@@ -1,0 +1,65 @@
+"""Masks to hide parts of a picture with: 1 where the pixel is observed, 0 where it is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+
+def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) -> np.ndarray:
+    """Free-form brush strokes: random walks of straight pieces with round joints.
+
+    Args:
+      seed: the same seed gives the same strokes, in proportion at every resolution.
+      resolution: pixels of the square mask.
+      count: number of strokes.
+      width: of a stroke, as a share of the resolution.
+    Returns:
+      float32 `[resolution, resolution]`.
+    References:
+      Yu et al., "Free-Form Image Inpainting with Gated Convolution", 2019, Algorithm 1, arXiv 1806.03589 (the idea).
+    """
+    generator = np.random.default_rng(seed)
+    supersampling = 4
+    size = resolution * supersampling
+    picture = Image.new("L", (size, size), 255)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(count):
+        point = generator.uniform(0.2, 0.8, 2)
+        angle = generator.uniform(0, 2 * np.pi)
+        points = [point]
+        for _ in range(generator.integers(3, 6)):
+            angle += generator.uniform(-1, 1)
+            point = np.clip(point + generator.uniform(0.1, 0.25) * np.array([np.cos(angle), np.sin(angle)]), 0, 1)
+            points.append(point)
+        pixels = [tuple(float(v) * size for v in p) for p in points]
+        draw.line(pixels, fill=0, width=round(width * size))
+        radius = width * size / 2
+        for x, y in pixels:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
+    reduced = np.asarray(picture.reduce(supersampling))
+    return (reduced > 127).astype(np.float32)
+
+
+def box(resolution: int, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """A missing rectangle; its sides are given as shares of the picture, from 0 to 1.
+
+    Raises:
+      ValueError: the sides are out of order or range, or hide the whole picture.
+    """
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(
+            f"the box ({left}, {top}, {right}, {bottom}) is not (left, top, right, bottom) with "
+            "0 <= left < right <= 1 and 0 <= top < bottom <= 1."
+        )
+    centres = (np.arange(resolution) + 0.5) / resolution
+    inside_x, inside_y = (left <= centres) & (centres < right), (top <= centres) & (centres < bottom)
+    mask = 1 - np.outer(inside_y, inside_x).astype(np.float32)
+    if not mask.any():
+        raise ValueError("the box hides the whole picture; leave something to be observed.")
+    return mask
+
+
+def half(resolution: int) -> np.ndarray:
+    """The right half is missing."""
+    return box(resolution, 0.5, 0, 1, 1)

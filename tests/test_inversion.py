@@ -1,0 +1,207 @@
+"""The loop against stored runs of the official projector, and its properties."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from convert import stylegan2
+from jaxgan import checkpoints, inversion, latents
+from jaxgan.degradations import Identity, Mask
+from jaxgan.inversion import InversionConfig, InversionState
+from jaxgan.latents import Latents
+from parity import REFERENCE, nhwc, relative_error
+
+TRACES = ["projector_trace", "projector_trace_wnoise"]
+STORED_STEPS = [2, 5, 10, 20, 40, 60]  # counted from 1, as in the files
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("converted") / "ada_tiny"
+    config, weights = stylegan2.read(REFERENCE / "ada_tiny.pkl")
+    checkpoints.save_generator(folder, config, weights, {})
+    return checkpoints.load_generator(folder)
+
+
+@pytest.fixture(scope="module", params=TRACES)
+def trace(request, golden):
+    return golden(request.param)
+
+
+@pytest.fixture(scope="module")
+def reference_config():
+    return dataclasses.replace(InversionConfig.reference(steps=60), w_samples=1000)
+
+
+def config_of(trace, reference_config) -> InversionConfig:
+    return dataclasses.replace(reference_config, jitter=trace["config"]["initial_noise_factor"])
+
+
+def problem_of(trace, config, generator, lpips) -> inversion.Problem:
+    target = jnp.asarray(nhwc(trace["target"]), jnp.float32) / 127.5 - 1
+    return inversion.make_problem(generator, lpips, target, Identity(), config)
+
+
+def layers(trace) -> list[str]:
+    return [k.removeprefix("noise_init_") for k in trace if k.startswith("noise_init_")]
+
+
+def latents_of(trace, prefix: str, noise_infix: str) -> Latents:
+    noise = tuple(jnp.asarray(trace[f"{prefix}_{noise_infix}{layer}"]) for layer in layers(trace))
+    return Latents(jnp.asarray(trace[f"{prefix}_w"].reshape(-1)), noise)
+
+
+def state_before(trace, k: int) -> InversionState:
+    start = latents_of(trace, f"before{k}", "noise_")
+    moments = optax.ScaleByAdamState(
+        jnp.int32(k - 1), latents_of(trace, f"before{k}_m", "noise_"), latents_of(trace, f"before{k}_v", "noise_")
+    )
+    return InversionState(jnp.int32(k - 1), start, moments, start, jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def draw_of(trace, k: int) -> jax.Array:
+    return jnp.asarray(trace["w_draws"][k - 1].reshape(-1)) if "w_draws" in trace else jnp.zeros(48)
+
+
+def test_statistics_of_w_equal_the_reference(trace, generator):
+    statistics = latents.w_statistics(generator, samples=1000, seed=123)
+    assert relative_error(statistics.w_avg, trace["w_avg"].reshape(-1)) < 1e-5  # seen: 5e-7
+    assert relative_error(statistics.w_std, trace["w_std"]) < 1e-5  # seen: 1e-7
+
+
+def test_every_stored_step_equals_the_reference(trace, reference_config, generator, lpips):
+    config = config_of(trace, reference_config)
+    problem = problem_of(trace, config, generator, lpips)
+    step = jax.jit(inversion.step, static_argnames="config")
+    for k in STORED_STEPS:
+        after, terms = step(generator, lpips, problem, config, state_before(trace, k), draw_of(trace, k))
+        row = k - 1
+        assert relative_error(terms.perceptual, trace["dist"][row]) < 1e-5, k  # largest seen: @@
+        assert relative_error(terms.noise_regularizer, trace["reg_loss"][row]) < 1e-5, k
+        assert relative_error(terms.total, trace["loss"][row]) < 1e-5, k
+        assert relative_error(config.learning_rate_at(jnp.int32(row)), trace["lr"][row]) < 1e-5, k  # a difference of cosines; seen: 1.2e-6
+        scale = config.jitter_at(jnp.int32(row), problem.statistics.w_std)
+        np.testing.assert_allclose(scale, trace["w_noise_scale"][row], rtol=1e-5, atol=1e-9)
+        # A unit that changes sign within rounding moves w by up to 3e-4 (tests/reference/README.md).
+        np.testing.assert_allclose(after.latents.w, trace["w_opt"][row].reshape(-1), atol=1e-3)
+        for layer, map_ in zip(layers(trace), after.latents.noise, strict=True):
+            np.testing.assert_allclose(map_, trace[f"noise_{layer}_step{k}"], atol=2e-5)
+        # The moments after this step follow from the gradient: compare through the stored gradient of w.
+        gradient = (after.optimizer.mu.w - 0.9 * state_before(trace, k).optimizer.mu.w) / 0.1
+        assert relative_error(gradient, trace["w_grad"][row].reshape(-1)) < 3e-2, k
+
+
+def test_a_free_run_follows_the_losses_of_the_reference(trace, reference_config, generator, lpips):
+    config = config_of(trace, reference_config)
+    problem = problem_of(trace, config, generator, lpips)
+    noise = tuple(jnp.asarray(trace[f"noise_init_{layer}"]) for layer in layers(trace))
+    start = Latents(problem.statistics.w_avg, noise)
+    state = inversion.initial_state(generator, problem.statistics, config, jax.random.key(0))
+    state = state._replace(latents=start, best=start)
+    draws = jnp.stack([draw_of(trace, k) for k in range(1, 61)])
+
+    @jax.jit
+    def run(networks, problem, state, draws):
+        return jax.lax.scan(lambda s, draw: inversion.step(*networks, problem, config, s, draw), state, draws)
+
+    state, terms = run((generator, lpips), problem, state, draws)
+    np.testing.assert_allclose(terms.perceptual[:20], trace["dist"][:20], rtol=1e-4)
+    # float32 and float64 runs of the reference itself differ by 1.1e-3.
+    np.testing.assert_allclose(terms.perceptual, trace["dist"], rtol=1e-2)
+    np.testing.assert_allclose(terms.noise_regularizer[:20], trace["reg_loss"][:20], rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def target(generator):
+    ws = generator.mapping(jax.random.normal(jax.random.key(5), (48,)))
+    return generator.synthesis(ws) / 10
+
+
+QUICK = InversionConfig(steps=7, w_samples=100)
+
+
+@pytest.mark.parametrize("latent_space", ["w", "w_plus"])
+def test_the_result_is_the_image_of_its_latents(generator, lpips, target, latent_space):
+    config = dataclasses.replace(QUICK, latent_space=latent_space)
+    result = inversion.invert(generator, lpips, target, Identity(), config, jax.random.key(0))
+    assert result.ws.shape == (8, 48)
+    assert [len(term) for term in result.losses] == [7] * 4
+    np.testing.assert_array_equal(result.image, inversion.render(generator, Latents(result.ws, result.noise)))
+    # The best iterate's loss, computed again from what is returned.
+    problem = inversion.make_problem(generator, lpips, target, Identity(), config)
+    terms = jax.jit(inversion.loss_terms, static_argnames="config")(
+        generator, lpips, problem, config, Latents(result.ws, result.noise)
+    )
+    assert result.returned_step == int(np.argmin(result.losses.total))
+    np.testing.assert_allclose(terms.total, result.losses.total.min(), rtol=1e-4)
+
+
+def test_rows_of_w_plus_differ_and_those_of_w_do_not(generator, lpips, target):
+    for space, differs in (("w", False), ("w_plus", True)):
+        config = dataclasses.replace(QUICK, latent_space=space, jitter=0.0, keep="last")
+        ws = inversion.invert(generator, lpips, target, Identity(), config, jax.random.key(0)).ws
+        assert bool(jnp.any(ws[0] != ws[5])) == differs
+
+
+def test_the_same_key_gives_the_same_result_and_another_key_another(generator, lpips, target):
+    results = [inversion.invert(generator, lpips, target, Identity(), QUICK, jax.random.key(k)) for k in (0, 0, 1)]
+    np.testing.assert_array_equal(results[0].image, results[1].image)
+    assert not np.array_equal(results[0].image, results[2].image)
+
+
+def test_a_run_continued_from_any_chunk_ends_bit_identically(generator, lpips, target):
+    seen = []
+    arguments = (generator, lpips, target, Identity(), QUICK, jax.random.key(3))
+    whole = inversion.invert(*arguments, chunk_steps=2, on_chunk=lambda *state: seen.append(state))
+    assert [int(state.step) for state, _ in seen] == [2, 4, 6, 7]
+    for state, losses in seen[:-1]:
+        host_copy = jax.tree.map(np.array, (state, losses))
+        again = inversion.invert(*arguments, chunk_steps=2, resume_from=host_copy)
+        jax.tree.map(np.testing.assert_array_equal, again, whole)
+
+
+def test_masked_pixels_of_the_photograph_change_nothing(generator, lpips, target):
+    """Whatever stands in the hole (black, white, a scratch) reaches neither the loss nor the result."""
+    mask = jnp.ones((32, 32)).at[8:20, 10:30].set(0)
+    results = [
+        inversion.invert(
+            generator,
+            lpips,
+            jnp.where(mask[:, :, None] > 0, target, filling),
+            Mask(mask),
+            QUICK,
+            jax.random.key(0),
+        )
+        for filling in (-1.0, 1.0)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, results[0], results[1])
+
+
+def test_a_strong_prior_keeps_w_at_the_mean(generator, lpips, target):
+    statistics = latents.w_statistics(generator, samples=100)
+    config = dataclasses.replace(QUICK, steps=30, jitter=0.0, keep="last")
+    distances = []
+    for weight in (0.0, 1e3):
+        config = dataclasses.replace(config, latent_dist_reg_weight=weight)
+        ws = inversion.invert(generator, lpips, target, Identity(), config, jax.random.key(0)).ws
+        distances.append(float(jnp.mean((ws - statistics.w_avg[None, :]) ** 2)))
+    assert distances[1] < 0.1 * distances[0]
+
+
+def test_wrong_targets_are_told(generator, lpips):
+    with pytest.raises(ValueError, match=r"target has shape \(16, 16, 3\); this generator makes \(32, 32, 3\)"):
+        inversion.invert(generator, lpips, jnp.zeros((16, 16, 3)), Identity(), QUICK, jax.random.key(0))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(generator, lpips, target):
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 0; lower the learning rate"):
+        inversion.invert(generator, lpips, target.at[3, 4].set(jnp.nan), Identity(), QUICK, jax.random.key(0))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_config_lists_all_its_problems():
+    with pytest.raises(ValueError, match="latent_space.*steps.*learning_rate.*jitter"):
+        InversionConfig(steps=0, learning_rate=-1, latent_space="z", jitter=-1)  # type: ignore[arg-type]
