@@ -109,6 +109,11 @@ def network_shapes(network: nnx.Module) -> dict[str, jax.ShapeDtypeStruct]:
     return {_join(path): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in leaves}
 
 
+def network_arrays(network: nnx.Module) -> dict[str, np.ndarray]:
+    """{"synthesis/b4/const": array, ...} of a network: what `save_generator` takes."""
+    return {_join(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(nnx.state(network))}
+
+
 def save_arrays(path: Path, tree: Any) -> None:
     """Writes a nested dict of arrays as an Orbax checkpoint."""
     with ocp.StandardCheckpointer() as checkpointer:

@@ -224,13 +224,95 @@ def invert(
     return InversionResult(ws, kept.noise, render(generator, kept), _concatenate(history), int(returned_step), state)
 
 
+def invert_batch(
+    generator: Generator,
+    lpips: LPIPS,
+    targets: Float[Array, "n h w 3"],
+    degradations: Degradation,
+    config: InversionConfig,
+    keys: PRNGKeyArray,
+    *,
+    chunk_steps: int = 25,
+    on_chunk: Callable[[InversionState, LossTerms], None] | None = None,
+) -> InversionResult:
+    """`invert` for several images at once: every array of arguments and result has a leading axis `n`.
+
+    Args:
+      degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
+      keys: `[n]`, one per image.
+    """
+    if targets.shape[1:] != generator.config.image_shape:
+        raise ValueError(
+            f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
+        )
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
+    problems, states = _start_batch(generator, lpips, targets, degradations, config, keys, statistics)
+    history: list[LossTerms] = []
+    for first in range(0, config.steps, chunk_steps):
+        length = min(chunk_steps, config.steps - first)
+        states, terms = _run_batch_chunk(generator, lpips, problems, config, keys, states, length)
+        history.append(jax.tree.map(lambda term: np.asarray(term).T, terms))  # [length, n]
+        _check_finite(history[-1], first)
+        if on_chunk is not None:
+            on_chunk(states, _concatenate(history))
+    kept, steps = (states.best, states.best_step) if config.keep == "best" else (states.latents, states.step)
+    ws = jax.vmap(partial(latents_lib.broadcast, num_ws=generator.config.num_ws))(kept.w)
+    images = jax.jit(jax.vmap(render, (None, 0)))(generator, kept)
+    losses_of_each = jax.tree.map(lambda term: term.T, _concatenate(history))
+    return InversionResult(ws, kept.noise, images, losses_of_each, np.asarray(steps), states)
+
+
 def make_problem(
     generator: Generator, lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig
 ) -> Problem:
     """Computes what stays fixed: features of the observation, statistics of w."""
-    observed = _to_feature_size(degradation.hide_missing(jnp.asarray(target, jnp.float32)), config.feature_size)
     statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
-    return Problem(degradation, jax.jit(LPIPS.features)(lpips, observed), statistics)
+    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config, statistics)
+
+
+@partial(jax.jit, static_argnames="config")
+def _make_problem(
+    lpips: LPIPS,
+    target: Float[Array, "h w 3"],
+    degradation: Degradation,
+    config: InversionConfig,
+    statistics: WStatistics,
+) -> Problem:
+    observed = _to_feature_size(degradation.hide_missing(target), config.feature_size)
+    return Problem(degradation, lpips.features(observed), statistics)
+
+
+@partial(jax.jit, static_argnames="config")
+def _start_batch(
+    generator: Generator,
+    lpips: LPIPS,
+    targets: Float[Array, "n h w 3"],
+    degradations: Degradation,
+    config: InversionConfig,
+    keys: PRNGKeyArray,
+    statistics: WStatistics,
+) -> tuple[Problem, InversionState]:
+    def start(target, degradation, key):
+        problem = _make_problem(lpips, target, degradation, config, statistics)
+        return problem, initial_state(generator, statistics, config, key)
+
+    return jax.vmap(start)(targets, degradations, keys)
+
+
+@partial(jax.jit, static_argnames=("config", "length"))
+def _run_batch_chunk(
+    generator: Generator,
+    lpips: LPIPS,
+    problems: Problem,
+    config: InversionConfig,
+    keys: PRNGKeyArray,
+    states: InversionState,
+    length: int,
+) -> tuple[InversionState, LossTerms]:
+    def run(problem, key, state):
+        return run_chunk(generator, lpips, problem, config, key, state, length)
+
+    return jax.vmap(run)(problems, keys, states)
 
 
 def initial_state(
@@ -342,9 +424,11 @@ def _concatenate(history: list[LossTerms]) -> LossTerms:
 
 
 def _check_finite(terms: LossTerms, first_step: int) -> None:
-    total = np.asarray(terms.total)
+    total = np.asarray(terms.total).reshape(len(terms.total), -1)  # [steps, images]
     if not np.isfinite(total).all():
-        number = first_step + int(np.argmin(np.isfinite(total)))
+        row, image = np.argwhere(~np.isfinite(total))[0]
+        place = f" of image {image}" if total.shape[1] > 1 else ""
         raise FloatingPointError(
-            f"the loss is {total[number - first_step]} at step {number}; lower the learning rate, or check the latents."
+            f"the loss{place} is {total[row, image]} at step {first_step + row}; "
+            "lower the learning rate, or check the input."
         )

@@ -82,7 +82,9 @@ def test_every_stored_step_equals_the_reference(trace, reference_config, generat
         assert relative_error(terms.perceptual, trace["dist"][row]) < 1e-5, k  # largest seen: @@
         assert relative_error(terms.noise_regularizer, trace["reg_loss"][row]) < 1e-5, k
         assert relative_error(terms.total, trace["loss"][row]) < 1e-5, k
-        assert relative_error(config.learning_rate_at(jnp.int32(row)), trace["lr"][row]) < 1e-5, k  # a difference of cosines; seen: 1.2e-6
+        assert relative_error(config.learning_rate_at(jnp.int32(row)), trace["lr"][row]) < 1e-5, (
+            k
+        )  # a difference of cosines; seen: 1.2e-6
         scale = config.jitter_at(jnp.int32(row), problem.statistics.w_std)
         np.testing.assert_allclose(scale, trace["w_noise_scale"][row], rtol=1e-5, atol=1e-9)
         # A unit that changes sign within rounding moves w by up to 3e-4 (tests/reference/README.md).

@@ -1,0 +1,195 @@
+"""Forward operators against slow NumPy loops and scipy, and their properties."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
+from parity import relative_error
+from scipy import ndimage
+
+FILL = (-0.030, -0.088, -0.188)  # ImageNet's mean in [-1, 1], as LPIPS v0.1 shifts by it
+
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
+
+def picture(seed: int, height: int = 12, width: int = 10) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (height, width, 3)), jnp.float32)
+
+
+def stripes(seed: int, height: int = 12, width: int = 10) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).random((height, width)) > 0.4, jnp.float32)
+
+
+def blur(sigma: float, kernel_size: int) -> GaussianBlur:
+    return GaussianBlur(jnp.float32(sigma), kernel_size)
+
+
+def slow_blur(image: np.ndarray, sigma: float, kernel_size: int) -> np.ndarray:
+    """Both axes at once, one output pixel at a time, in float64."""
+    radius = kernel_size // 2
+    axis = np.arange(-radius, radius + 1, dtype=np.float64)
+    taps = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * sigma**2))
+    taps /= taps.sum()
+    padded = np.pad(np.asarray(image, np.float64), ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
+    result = np.zeros(image.shape)
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            result[y, x] = (padded[y : y + kernel_size, x : x + kernel_size] * taps[:, :, None]).sum((0, 1))
+    return result
+
+
+@pytest.mark.parametrize(("sigma", "kernel_size"), [(0.625, 3), (1.5, 7), (3.0, 19), (0.05, 5), (50.0, 5)])
+def test_blur_equals_a_slow_loop(sigma, kernel_size):
+    image = picture(0)
+    # 19 taps on 10 pixels: the mirror reaches to the last pixel of the other side.
+    assert relative_error(blur(sigma, kernel_size)(image), slow_blur(image, sigma, kernel_size)) < 2e-6  # seen: 1.7e-7
+
+
+@pytest.mark.parametrize(("sigma", "kernel_size"), [(0.625, 3), (2.5, 13), (10.0, 51)])
+def test_blur_equals_scipy(sigma, kernel_size):
+    image = picture(1, 64, 48)
+    expected = ndimage.gaussian_filter(
+        np.asarray(image, np.float64), sigma, mode="mirror", radius=kernel_size // 2, axes=(0, 1)
+    )
+    assert relative_error(blur(sigma, kernel_size)(image), expected) < 5e-6  # largest seen: 4e-7
+
+
+def test_blur_keeps_constants_and_the_mean_of_a_mirrored_signal():
+    np.testing.assert_allclose(blur(2.0, 9)(jnp.full((16, 16, 3), 0.3)), 0.3, atol=1e-6)  # seen: 6e-8
+    impulse = jnp.zeros((17, 17, 3)).at[8, 8].set(1)
+    spread = blur(1.0, 7)(impulse)
+    # Taps of sigma 1 within 3 pixels, by hand: 1 / (1 + 2 (e^-1/2 + e^-2 + e^-9/2)) = 0.39905
+    np.testing.assert_allclose(spread[8, 8], 0.39905**2, rtol=1e-4)
+    np.testing.assert_allclose(spread[8, 9] / spread[8, 8], np.exp(-0.5), rtol=1e-5)
+    assert float(spread[8, 12].sum()) == 0  # cut off beyond 3 pixels
+
+
+@pytest.mark.parametrize(
+    ("resolution", "sigma", "kernel_size"), [(1024, 10, 51), (512, 5, 25), (256, 2.5, 13), (64, 0.625, 3)]
+)
+def test_default_blur_is_in_proportion(resolution, sigma, kernel_size):
+    # 51 R / 1024 is 25.5, 12.75 and 3.19: the nearest odd numbers (25.5 rounds down).
+    degradation = GaussianBlur.for_resolution(resolution)
+    assert (float(degradation.sigma), degradation.kernel_size) == (sigma, kernel_size)
+
+
+@pytest.mark.parametrize("kernel_size", [4, 0, 21, 25])
+def test_wrong_kernel_sizes_are_told(kernel_size):
+    with pytest.raises(ValueError, match=f"kernel_size is {kernel_size}; expected an odd number below 20 for 10 pixels"):
+        blur(1.0, kernel_size)(picture(0, 10, 10))
+
+
+def test_grayscale_is_the_mean_of_the_channels():
+    image = jnp.asarray([[[0.0, 0.3, 0.9], [-1.0, 1.0, 0.6]]])
+    np.testing.assert_allclose(Grayscale()(image), [[[0.4] * 3, [0.2] * 3]], atol=1e-6)  # by hand
+
+
+def test_mask_fills_with_the_colour_lpips_maps_to_zero():
+    image, mask = picture(0), stripes(0)
+    result = np.asarray(Mask(mask)(image))
+    assert 0 < np.count_nonzero(mask) < mask.size
+    for y, x in np.ndindex(*mask.shape):
+        np.testing.assert_array_equal(result[y, x], image[y, x] if mask[y, x] else np.float32(FILL))
+
+
+def test_nothing_missing_changes_nothing():
+    image = picture(0)
+    np.testing.assert_array_equal(Mask(jnp.ones((12, 10)))(image), image)
+    np.testing.assert_array_equal(Identity()(image), image)
+    np.testing.assert_array_equal(Compose(())(image), image)
+    np.testing.assert_array_equal(blur(1.0, 1)(image), image)
+
+
+LINEAR = {
+    "identity": Identity(),
+    "grayscale": Grayscale(),
+    "blur": blur(1.3, 7),
+    "both": Compose((blur(1.3, 7), Grayscale())),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_operators_match_their_adjoint(name):
+    x, y = picture(1), picture(2)
+    image, transpose = jax.vjp(LINEAR[name], x)
+    # seen: 6e-7, of products of about 100
+    np.testing.assert_allclose(jnp.vdot(image, y), jnp.vdot(x, transpose(y)[0]), atol=1e-5)
+    np.testing.assert_allclose(LINEAR[name](2 * x - y), 2 * image - LINEAR[name](y), atol=2e-6)  # seen: 2e-7
+
+
+def test_the_adjoint_of_the_blur_is_its_transposed_matrix():
+    """The matrix comes from the slow loop, a column per pixel of the input."""
+    degradation, shape = blur(1.3, 5), (6, 5, 3)
+    pixels = [slow_blur(unit.reshape(shape), 1.3, 5).ravel() for unit in np.eye(np.prod(shape))]
+    y = picture(2, 6, 5)
+    (actual,) = jax.vjp(degradation, picture(1, 6, 5))[1](y)
+    assert relative_error(actual.ravel(), np.stack(pixels) @ np.asarray(y, np.float64).ravel()) < 2e-6  # seen: 1e-7
+
+
+def test_no_gradient_comes_out_of_a_hole():
+    mask = stripes(3)
+    for degradation in (Mask(mask), Compose((Grayscale(), Mask(mask)))):
+        gradient = jax.grad(lambda image, f=degradation: jnp.sum(f(image) * picture(4)))(picture(5))
+        assert not np.asarray(gradient)[np.asarray(mask) == 0].any()
+        assert np.asarray(gradient)[np.asarray(mask) == 1].all()
+    np.testing.assert_array_equal(jax.vjp(Mask(mask), picture(5))[1](picture(4))[0], picture(4) * mask[:, :, None])
+
+
+def test_vmap_over_parameters_equals_a_loop():
+    images = jnp.stack([picture(k) for k in range(3)])
+    for degradations in (
+        [Mask(stripes(k)) for k in range(3)],
+        [blur(sigma, 5) for sigma in (0.5, 1.0, 2.0)],
+        [Compose((blur(k + 0.5, 5), Mask(stripes(k)))) for k in range(3)],
+    ):
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *degradations)
+        together = jax.vmap(lambda f, image: f(image))(stacked, images)
+        each = jnp.stack([f(image) for f, image in zip(degradations, images, strict=True)])
+        np.testing.assert_allclose(together, each, atol=2e-6)  # largest seen: 1.2e-7
+        assert not np.array_equal(each[0], degradations[1](images[0]))  # the parameters do matter
+
+
+def test_the_gradient_to_sigma_is_that_of_finite_differences():
+    image, weights = picture(1), picture(2)
+    value = lambda sigma: jnp.sum(GaussianBlur(sigma, 7)(image) * weights)  # noqa: E731
+    expected = [
+        np.sum((slow_blur(image, s + 1e-5, 7) - slow_blur(image, s - 1e-5, 7)) * np.asarray(weights)) / 2e-5
+        for s in (0.4, 1.3, 4.0)
+    ]
+    actual = [jax.grad(value)(jnp.float32(s)) for s in (0.4, 1.3, 4.0)]
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)  # largest seen: 5e-6
+    for sigma in (1e-3, 0.05, 1e3, 1e6):
+        assert np.isfinite(jax.grad(value)(jnp.float32(sigma))), sigma
+
+
+def test_only_masks_hide_what_is_missing():
+    observed, mask = picture(6), stripes(6)
+    hidden = np.where(np.asarray(mask)[:, :, None] == 1, observed, np.float32(FILL))
+    np.testing.assert_array_equal(Mask(mask).hide_missing(observed), hidden)
+    for degradation in (Identity(), Grayscale(), blur(1.0, 3), Compose((blur(1.0, 3), Grayscale()))):
+        np.testing.assert_array_equal(degradation.hide_missing(observed), observed)
+    # A photograph that was degraded already is not degraded again: only the hole is filled.
+    np.testing.assert_array_equal(Compose((blur(1.0, 3), Mask(mask))).hide_missing(observed), hidden)
+
+
+def test_what_is_hidden_equals_what_is_degraded():
+    """Hiding an observation again changes nothing, whatever stood in the hole."""
+    image, mask = picture(7), stripes(7)
+    for degradation in (Mask(mask), Compose((Grayscale(), Mask(mask)))):
+        observed = degradation(image)
+        np.testing.assert_array_equal(degradation.hide_missing(observed), observed)
+        scratched = jnp.where(mask[:, :, None] == 1, observed, 1.0)
+        np.testing.assert_array_equal(degradation.hide_missing(scratched), observed)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_they_are_frozen_pytrees_of_the_protocol(name):
+    degradation = LINEAR[name]
+    assert isinstance(degradation, Degradation)
+    leaves, structure = jax.tree.flatten(degradation)
+    np.testing.assert_array_equal(jax.tree.unflatten(structure, leaves)(picture(1)), degradation(picture(1)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        degradation.anything = 1

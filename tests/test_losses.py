@@ -1,0 +1,75 @@
+"""Loss terms against slow NumPy loops and hand computations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxgan import losses
+
+
+def maps(*sizes: int) -> tuple[jax.Array, ...]:
+    generator = np.random.default_rng(0)
+    return tuple(jnp.asarray(generator.standard_normal((size, size)), jnp.float32) for size in sizes)
+
+
+def slow_noise_regularizer(noise) -> float:
+    """StyleGAN2, Appendix D, Eq. of L_ij: pixel by pixel, in float64."""
+    total = 0.0
+    for map_ in noise:
+        map_ = np.asarray(map_, np.float64)
+        while True:
+            size = len(map_)
+            along_x = sum(map_[y, x] * map_[y, (x - 1) % size] for y in range(size) for x in range(size)) / size**2
+            along_y = sum(map_[y, x] * map_[(y - 1) % size, x] for y in range(size) for x in range(size)) / size**2
+            total += along_x**2 + along_y**2
+            if size <= 8:
+                break
+            half = np.zeros((size // 2, size // 2))
+            for y, x in np.ndindex(*half.shape):
+                half[y, x] = map_[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean()
+            map_ = half
+    return total
+
+
+@pytest.mark.parametrize("sizes", [(4,), (8,), (16,), (32,), (4, 8, 8, 16, 16, 32, 32)])
+def test_noise_regularizer_equals_a_slow_loop(sizes):
+    noise = maps(*sizes)
+    np.testing.assert_allclose(losses.noise_regularizer(noise), slow_noise_regularizer(noise), rtol=1e-5)  # seen: 8e-7
+
+
+def test_noise_regularizer_by_hand():
+    # Alternating columns of +1 and -1: each pixel times its left neighbour is -1, times its upper one +1; squares 1 + 1.
+    columns = jnp.tile(jnp.asarray([1.0, -1.0]), (8, 4))
+    assert float(losses.noise_regularizer((columns,))) == 2
+    # At 16x16 the average of 2x2 pixels is zero, which adds nothing.
+    assert float(losses.noise_regularizer((jnp.tile(jnp.asarray([1.0, -1.0]), (16, 8)),))) == 2
+    # A constant map of 32x32 counts at 32, 16 and 8.
+    assert float(losses.noise_regularizer((jnp.ones((32, 32)),))) == 6
+
+
+def test_the_gradient_of_noise_regularizer_is_that_of_finite_differences():
+    (map_,) = maps(16)
+    gradient = np.asarray(jax.grad(lambda m: losses.noise_regularizer((m,)))(map_))
+    for y, x in [(0, 0), (3, 7), (15, 15)]:
+        bump = np.zeros((16, 16))
+        bump[y, x] = 1e-5
+        up, down = (slow_noise_regularizer((np.asarray(map_, np.float64) + sign * bump,)) for sign in (1, -1))
+        np.testing.assert_allclose(gradient[y, x], (up - down) / 2e-5, rtol=1e-4)  # largest seen: 2e-6
+    assert not np.asarray(jax.grad(lambda m: losses.noise_regularizer((m,)))(jnp.zeros((16, 16)))).any()
+
+
+def test_latent_distance_by_hand():
+    w_avg = jnp.asarray([1.0, 2.0])
+    assert float(losses.latent_distance(jnp.asarray([2.0, 4.0]), w_avg)) == 2.5  # (1 + 4) / 2
+    # W+: the mean over all rows and dimensions, (0 + 0 + 9 + 1) / 4
+    assert float(losses.latent_distance(jnp.asarray([[1.0, 2.0], [4.0, 3.0]]), w_avg)) == 2.5
+    assert float(losses.latent_distance(w_avg, w_avg)) == 0
+
+
+def test_average_pool_by_hand():
+    x = jnp.arange(16.0).reshape(4, 4)
+    np.testing.assert_array_equal(losses.average_pool(x, 2), [[2.5, 4.5], [10.5, 12.5]])
+    np.testing.assert_array_equal(losses.average_pool(x, 4), [[7.5]])
+    channels = jnp.stack([x, -x], -1)
+    np.testing.assert_array_equal(losses.average_pool(channels, 2)[..., 1], [[-2.5, -4.5], [-10.5, -12.5]])
+    np.testing.assert_array_equal(losses.average_pool(channels, 1), channels)
