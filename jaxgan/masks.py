@@ -62,4 +62,4 @@ def box(resolution: int, left: float, top: float, right: float, bottom: float) -
 
 def half(resolution: int) -> np.ndarray:
     """The right half is missing."""
-    return box(resolution, 0.5, 0, 1, 1)
+    return box(resolution, 0.5, 0.0, 1.0, 1.0)

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
 from parity import relative_error
 from scipy import ndimage
+
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
 
 FILL = (-0.030, -0.088, -0.188)  # ImageNet's mean in [-1, 1], as LPIPS v0.1 shifts by it
 
@@ -45,7 +46,9 @@ def slow_blur(image: np.ndarray, sigma: float, kernel_size: int) -> np.ndarray:
 def test_blur_equals_a_slow_loop(sigma, kernel_size):
     image = picture(0)
     # 19 taps on 10 pixels: the mirror reaches to the last pixel of the other side.
-    assert relative_error(blur(sigma, kernel_size)(image), slow_blur(image, sigma, kernel_size)) < 2e-6  # seen: 1.7e-7
+    assert (
+        relative_error(blur(sigma, kernel_size)(image), slow_blur(image, sigma, kernel_size)) < 2e-6
+    )  # largest seen: 1.6e-7
 
 
 @pytest.mark.parametrize(("sigma", "kernel_size"), [(0.625, 3), (2.5, 13), (10.0, 51)])
@@ -54,7 +57,7 @@ def test_blur_equals_scipy(sigma, kernel_size):
     expected = ndimage.gaussian_filter(
         np.asarray(image, np.float64), sigma, mode="mirror", radius=kernel_size // 2, axes=(0, 1)
     )
-    assert relative_error(blur(sigma, kernel_size)(image), expected) < 5e-6  # largest seen: 4e-7
+    assert relative_error(blur(sigma, kernel_size)(image), expected) < 2e-6  # largest seen: 1.7e-7
 
 
 def test_blur_keeps_constants_and_the_mean_of_a_mirrored_signal():
@@ -78,7 +81,9 @@ def test_default_blur_is_in_proportion(resolution, sigma, kernel_size):
 
 @pytest.mark.parametrize("kernel_size", [4, 0, 21, 25])
 def test_wrong_kernel_sizes_are_told(kernel_size):
-    with pytest.raises(ValueError, match=f"kernel_size is {kernel_size}; expected an odd number below 20 for 10 pixels"):
+    with pytest.raises(
+        ValueError, match=f"kernel_size is {kernel_size}; expected an odd number below 20 for 10 pixels"
+    ):
         blur(1.0, kernel_size)(picture(0, 10, 10))
 
 
@@ -115,9 +120,9 @@ LINEAR = {
 def test_linear_operators_match_their_adjoint(name):
     x, y = picture(1), picture(2)
     image, transpose = jax.vjp(LINEAR[name], x)
-    # seen: 6e-7, of products of about 100
-    np.testing.assert_allclose(jnp.vdot(image, y), jnp.vdot(x, transpose(y)[0]), atol=1e-5)
-    np.testing.assert_allclose(LINEAR[name](2 * x - y), 2 * image - LINEAR[name](y), atol=2e-6)  # seen: 2e-7
+    # largest seen: 5e-7, of products of 0.2 to 6
+    np.testing.assert_allclose(jnp.vdot(image, y), jnp.vdot(x, transpose(y)[0]), atol=5e-6)
+    np.testing.assert_allclose(LINEAR[name](2 * x - y), 2 * image - LINEAR[name](y), atol=2e-6)  # largest seen: 2.4e-7
 
 
 def test_the_adjoint_of_the_blur_is_its_transposed_matrix():
@@ -126,7 +131,7 @@ def test_the_adjoint_of_the_blur_is_its_transposed_matrix():
     pixels = [slow_blur(unit.reshape(shape), 1.3, 5).ravel() for unit in np.eye(np.prod(shape))]
     y = picture(2, 6, 5)
     (actual,) = jax.vjp(degradation, picture(1, 6, 5))[1](y)
-    assert relative_error(actual.ravel(), np.stack(pixels) @ np.asarray(y, np.float64).ravel()) < 2e-6  # seen: 1e-7
+    assert relative_error(actual.ravel(), np.stack(pixels) @ np.asarray(y, np.float64).ravel()) < 1e-6  # seen: 9e-8
 
 
 def test_no_gradient_comes_out_of_a_hole():
@@ -148,7 +153,7 @@ def test_vmap_over_parameters_equals_a_loop():
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *degradations)
         together = jax.vmap(lambda f, image: f(image))(stacked, images)
         each = jnp.stack([f(image) for f, image in zip(degradations, images, strict=True)])
-        np.testing.assert_allclose(together, each, atol=2e-6)  # largest seen: 1.2e-7
+        np.testing.assert_allclose(together, each, atol=1e-6)  # largest seen: 1.2e-7
         assert not np.array_equal(each[0], degradations[1](images[0]))  # the parameters do matter
 
 
@@ -160,7 +165,7 @@ def test_the_gradient_to_sigma_is_that_of_finite_differences():
         for s in (0.4, 1.3, 4.0)
     ]
     actual = [jax.grad(value)(jnp.float32(s)) for s in (0.4, 1.3, 4.0)]
-    np.testing.assert_allclose(actual, expected, rtol=1e-4)  # largest seen: 5e-6
+    np.testing.assert_allclose(actual, expected, rtol=2e-6)  # largest seen: 2.3e-7
     for sigma in (1e-3, 0.05, 1e3, 1e6):
         assert np.isfinite(jax.grad(value)(jnp.float32(sigma))), sigma
 

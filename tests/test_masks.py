@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jaxgan import masks
 
 
@@ -17,14 +18,14 @@ def test_strokes_are_in_proportion_at_every_resolution(seed):
     small, large = masks.strokes(seed, 64), masks.strokes(seed, 512)
     reduced = large.reshape(64, 8, 64, 8).mean((1, 3))
     inside = (reduced == 0) | (reduced == 1)  # pixels no edge runs through
-    assert inside.mean() > 0.85  # smallest seen: 0.90
-    assert (small[inside] != reduced[inside]).mean() < 0.01  # largest seen: 0.0014
-    assert abs(small.mean() - large.mean()) < 0.01  # largest seen: 0.003
+    assert inside.mean() > 0.85  # smallest seen: 0.91
+    np.testing.assert_array_equal(small[inside], reduced[inside])
+    assert abs(small.mean() - large.mean()) < 0.02  # largest seen: 0.006
 
 
 def test_strokes_hide_a_part_but_never_all():
     missing = [1 - masks.strokes(seed, 64).mean() for seed in range(200)]
-    assert min(missing) > 0.02 and max(missing) < 0.5  # seen: 0.06 to 0.36
+    assert min(missing) > 0.05 and max(missing) < 0.4  # seen: 0.10 to 0.24
     assert {0.0, 1.0} == set(np.unique(masks.strokes(0, 64)))
 
 
@@ -46,7 +47,13 @@ def test_half_by_hand():
 
 @pytest.mark.parametrize(
     "sides",
-    [(0.5, 0.1, 0.4, 0.9), (0.1, 0.9, 0.9, 0.9), (-0.1, 0, 1, 1), (0, 0, 1.01, 0.5), (0, 0, float("nan"), 1)],
+    [
+        (0.5, 0.1, 0.4, 0.9),
+        (0.1, 0.9, 0.9, 0.9),
+        (-0.1, 0.0, 1.0, 1.0),
+        (0.0, 0.0, 1.01, 0.5),
+        (0.0, 0.0, float("nan"), 1.0),
+    ],
 )
 def test_impossible_boxes_are_told(sides):
     with pytest.raises(ValueError, match=r"is not \(left, top, right, bottom\) with 0 <= left < right <= 1"):
@@ -55,4 +62,4 @@ def test_impossible_boxes_are_told(sides):
 
 def test_a_box_over_everything_is_told():
     with pytest.raises(ValueError, match="hides the whole picture; leave something to be observed"):
-        masks.box(8, 0, 0, 1, 1)
+        masks.box(8, 0.0, 0.0, 1.0, 1.0)
