@@ -3,7 +3,7 @@
   python -m experiments.evaluate --output outputs/evaluation
 
 Inverts 16 held-out faces of the embedded network's kind (never seen in its training) for every task, all of a task in
-one batch, and writes results.csv, summary.md and a contact sheet per task. About @@ minutes on two CPU cores.
+one batch, and writes results.csv, summary.md and a contact sheet per task..
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_every_stored_step_equals_the_reference(trace, reference_config, generat
     for k in STORED_STEPS:
         after, terms = step(generator, lpips, problem, config, state_before(trace, k), draw_of(trace, k))
         row = k - 1
-        assert relative_error(terms.perceptual, trace["dist"][row]) < 1e-5, k  # largest seen: @@
+        assert relative_error(terms.perceptual, trace["dist"][row]) < 1e-5, k
         assert relative_error(terms.noise_regularizer, trace["reg_loss"][row]) < 1e-5, k
         assert relative_error(terms.total, trace["loss"][row]) < 1e-5, k
         assert relative_error(config.learning_rate_at(jnp.int32(row)), trace["lr"][row]) < 1e-5, (
