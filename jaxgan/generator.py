@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxgan import ops
+from jaxgan.convolution import conv2d
 
 Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
 
@@ -213,7 +214,7 @@ class SynthesisLayer(nnx.Module):
         kernel = self.kernel[...]
         styles = self.affine(w)
         x = x * styles[None, None, :]
-        x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else ops.conv2d(x, kernel)  # [H, W, o]
+        x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else conv2d(x, kernel)  # [H, W, o]
         x = x * ops.demodulation(kernel, styles)[None, None, :]
         if noise is not None:
             x = x + self.noise_strength[...] * noise[:, :, None]

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgan.convolution import transposed_conv2d
+
 
 def normalize_2nd_moment(x: Float[Array, " n"]) -> Float[Array, " n"]:
     """Scales a vector to mean square 1 (`x / sqrt(mean(x^2) + 1e-8)`)."""
@@ -93,26 +95,6 @@ def upsample2d(x: Float[Array, "h w c"], taps: Sequence[float]) -> Float[Array, 
     return upfirdn2d(x, 2 * taps / taps.sum(), up=2, padding=(first, last, first, last))
 
 
-@jax.custom_vjp
-def conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "k k i o"]) -> Float[Array, "h w o"]:
-    """Correlation with an odd kernel, zero padding and stride 1.
-
-    The gradient is written out as the same operation with the flipped kernel. XLA's own transposition takes a slow path
-    inside loops on CPUs: 4 to 13 times the time for images of 64 to 16 pixels (jaxlib 0.10.2, in `lax.scan`).
-    """
-    return _convolve(x, kernel, "SAME")
-
-
-def _conv2d_backward(residuals: tuple[Array, Array], gradient: Float[Array, "h w o"]) -> tuple[Array, Array]:
-    x, kernel = residuals
-    of_x = _convolve(gradient, kernel[::-1, ::-1].swapaxes(2, 3), "SAME")
-    of_kernel = jax.linear_transpose(lambda k: _convolve(x, k, "SAME"), kernel)(gradient)[0]  # removed where unused
-    return of_x, of_kernel
-
-
-conv2d.defvjp(lambda x, kernel: (conv2d(x, kernel), (x, kernel)), _conv2d_backward)
-
-
 def up_conv2d(
     x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], taps: Sequence[float]
 ) -> Float[Array, "2*h 2*w o"]:
@@ -120,39 +102,10 @@ def up_conv2d(
 
     Unlike in `conv2d`, the kernel acts flipped: this is a transposed convolution of stride 2 with the stored weight.
     """
-    x = _transposed_conv2d(x, kernel)  # [2h+1, 2w+1, o]
+    x = transposed_conv2d(x, kernel)  # [2h+1, 2w+1, o]
     taps = np.asarray(taps, np.float64)
     first, last = (len(taps) - 1) // 2, (len(taps) - 2) // 2  # 1 and 1 for four taps
     return upfirdn2d(x, 2 * taps / taps.sum(), padding=(first, last, first, last))
-
-
-@jax.custom_vjp
-def _transposed_conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "2*h+1 2*w+1 o"]:
-    """Each input pixel adds the kernel, times its value, at twice its position. Its adjoint is a strided correlation."""
-    return _convolve(x, kernel[::-1, ::-1], ((2, 2), (2, 2)), lhs_dilation=(2, 2))
-
-
-def _transposed_conv2d_backward(residuals: tuple[Array, Array], gradient: Float[Array, "H W o"]) -> tuple[Array, Array]:
-    x, kernel = residuals
-    of_x = _convolve(gradient, kernel.swapaxes(2, 3), "VALID", strides=(2, 2))
-    forward = lambda k: _convolve(x, k[::-1, ::-1], ((2, 2), (2, 2)), lhs_dilation=(2, 2))  # noqa: E731
-    return of_x, jax.linear_transpose(forward, kernel)(gradient)[0]
-
-
-_transposed_conv2d.defvjp(lambda x, kernel: (_transposed_conv2d(x, kernel), (x, kernel)), _transposed_conv2d_backward)
-
-
-def _convolve(
-    x: Float[Array, "h w i"],
-    kernel: Float[Array, "k k i o"],
-    padding: str | tuple[tuple[int, int], tuple[int, int]],
-    *,
-    strides: tuple[int, int] = (1, 1),
-    lhs_dilation: tuple[int, int] = (1, 1),
-) -> Float[Array, "_ _ o"]:
-    return jax.lax.conv_general_dilated(
-        x[None], kernel, strides, padding, lhs_dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )[0]
 
 
 def demodulation(kernel: Float[Array, "k k i o"], styles: Float[Array, " i"]) -> Float[Array, " o"]:

@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxgan import ops
+from jaxgan.convolution import conv2d
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3x3 convolutions of each stage; 2x2 max pooling lies between stages."""
@@ -29,7 +30,7 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(out_channels))
 
     def __call__(self, x: Float[Array, "h w i"]) -> Float[Array, "h w o"]:
-        return ops.conv2d(x, self.kernel[...]) + self.bias[...][None, None, :]
+        return conv2d(x, self.kernel[...]) + self.bias[...][None, None, :]
 
 
 class VGG16(nnx.Module):
