@@ -2,17 +2,20 @@
 
   python -m experiments.benchmark --network demo
 
-Runs both in turn, in one process, and prints medians. About a minute for the embedded network on two CPU cores; needs
-PyTorch. The first losses of the two are checked to agree.
+Runs both in turn, in one process, and prints medians; then each alone, in a process of its own, for its peak memory.
+One minute for the embedded network on two CPU cores, four for the other; needs PyTorch. The first losses of the two are
+checked to agree.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import resource
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from experiments import cli
@@ -28,6 +31,8 @@ class Config:
     """Steps of one timing."""
     repeats: int = 7
     """Timings of each program."""
+    only: Literal["both", "jax", "torch"] = "both"
+    """Run one program alone and print its peak memory."""
 
 
 def run(config: Config) -> dict[str, float]:
@@ -54,6 +59,11 @@ def run(config: Config) -> dict[str, float]:
     state = inversion.initial_state(generator, problem.statistics, settings, key)
     arguments = (generator, lpips, problem, settings, key, state, config.steps)
 
+    if config.only == "torch":
+        return _alone(Projector(generator, lpips, problem, settings, state).step)
+    if config.only == "jax":
+        return _alone(lambda: jax.block_until_ready(inversion.run_chunk(*arguments)))
+
     start = time.perf_counter()
     inversion.run_chunk.lower(*arguments).compile()
     compile_seconds = time.perf_counter() - start
@@ -61,7 +71,7 @@ def run(config: Config) -> dict[str, float]:
     projector = Projector(generator, lpips, problem, settings, state)
     jitter = settings.jitter_at(state.step, problem.statistics.w_std)
     draw = jax.random.normal(jax.random.fold_in(key, 0), state.latents.w.shape)
-    theirs = float(projector.loss(projector.w + torch.tensor(np.asarray(jitter * draw))))
+    theirs = float(projector.loss(projector.w + torch.tensor(np.array(jitter * draw))))
     if not np.isclose(ours, theirs, rtol=1e-4):
         raise AssertionError(f"the first losses differ: {ours} and {theirs}")
 
@@ -80,12 +90,27 @@ def run(config: Config) -> dict[str, float]:
         "torch_ms": 1e3 * float(np.median(seconds["torch"])) / config.steps,
         "ratio": float(np.median(ratios)),
         "compile_s": compile_seconds,
-        "peak_gb_of_both": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "jax_peak_gb": _peak_in_its_own_process(config, "jax"),
+        "torch_peak_gb": _peak_in_its_own_process(config, "torch"),
     }
     print("| network | " + " | ".join(numbers) + " |")
     print("| --- " * (len(numbers) + 1) + "|")
     print(f"| {config.network} | " + " | ".join(f"{value:.2f}" for value in numbers.values()) + " |")
     return numbers
+
+
+def _alone(step: Callable[[], object]) -> dict[str, float]:
+    for _ in range(3):
+        step()
+    peak = {"peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}  # kB on Linux
+    print(json.dumps(peak))
+    return peak
+
+
+def _peak_in_its_own_process(config: Config, program: str) -> float:
+    command = [sys.executable, "-m", "experiments.benchmark", "--network", config.network, "--only", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])["peak_gb"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,7 +46,7 @@ conv2d.defvjp(lambda x, kernel: (conv2d(x, kernel), (x, kernel)), _conv2d_backwa
 
 @jax.custom_vjp
 def transposed_conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "2*h+1 2*w+1 o"]:
-    """Each input pixel adds the kernel, times its value, at twice its position. Its adjoint is a strided correlation."""
+    """Each input pixel adds the kernel, times its value, at twice its position; the adjoint is a strided correlation."""
     if x.shape[1] <= 16:
         return jax.lax.platform_dependent(x, kernel, cpu=_transposed_by_patches, default=_transposed)
     return _transposed(x, kernel)
@@ -62,9 +62,7 @@ def _transposed_conv2d_backward(residuals: tuple[Array, Array], gradient: Float[
     return adjoint, of_kernel
 
 
-transposed_conv2d.defvjp(
-    lambda x, kernel: (transposed_conv2d(x, kernel), (x, kernel)), _transposed_conv2d_backward
-)
+transposed_conv2d.defvjp(lambda x, kernel: (transposed_conv2d(x, kernel), (x, kernel)), _transposed_conv2d_backward)
 
 
 # The compiler's convolution.
@@ -128,7 +126,6 @@ def _strided_by_patches(gradient: Float[Array, "H W o"], kernel: Float[Array, "3
 def _overlap_add(patches: Float[Array, "h w nine_c"], channels: int, *, stride: int) -> Float[Array, "H W {channels}"]:
     """Adds the 3x3 patch of each pixel at `stride` times its position."""
     zero = jnp.zeros((), patches.dtype)
-    height, width, _ = patches.shape
     placed = []
     for tap, (i, j) in enumerate(_TAPS):
         view = patches[:, :, tap * channels : (tap + 1) * channels]

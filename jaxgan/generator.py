@@ -335,7 +335,8 @@ class SynthesisNetwork(nnx.Module):
         if ws.shape != (config.num_ws, config.w_dim):
             raise ValueError(
                 f"ws has shape {ws.shape}; this generator (resolution {config.resolution}) takes "
-                f"({config.num_ws}, {config.w_dim}). For one w in all layers call latents.broadcast(w, num_ws={config.num_ws})."
+                f"({config.num_ws}, {config.w_dim}). For one w in all layers "
+                f"call latents.broadcast(w, num_ws={config.num_ws})."
             )
         maps = self._noise_maps(noise)
         x = image = None

@@ -84,8 +84,8 @@ class InversionConfig:
         """This project's defaults for a task, chosen on three held-out faces and the sample portrait at 150 steps.
 
         W+ against W gave 25.4 instead of 21.0 dB (inpainting). Colour is not observed by `colorize`, so the prior must
-        supply it: a weight of 0.3 instead of 0 brought LPIPS from 0.22 to 0.16 and kept the tint below 0.05. A weight of
-        0.1 changed inpainting little (25.4 dB both) and keeps large holes plausible.
+        supply it: a weight of 0.3 instead of 0 brought LPIPS from 0.22 to 0.16 and kept the tint below 0.05. A
+        weight of 0.1 changed inpainting little (25.4 dB both) and keeps large holes plausible.
         """
         weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 0.3}
         return cls(steps=300, latent_space="w_plus", latent_dist_reg_weight=weights[task])

@@ -79,7 +79,8 @@ class AllowListUnpickler(pickle.Unpickler):
             return self._allowed[module, name]
         except KeyError:
             raise UnsafePickleError(
-                f"the file asks for {module}.{name}, which is not on the list of allowed globals; refused, nothing was run."
+                f"the file asks for {module}.{name}, which is not on the list of allowed globals; "
+                "refused, nothing was run."
             ) from None
 
     def persistent_load(self, pid: Any) -> Any:

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from parity import REFERENCE, nhwc, relative_error
+
 from convert import stylegan2
 from jaxgan import checkpoints, inversion, latents
 from jaxgan.degradations import Identity, Mask
 from jaxgan.inversion import InversionConfig, InversionState
 from jaxgan.latents import Latents
-from parity import REFERENCE, nhwc, relative_error
 
 TRACES = ["projector_trace", "projector_trace_wnoise"]
 STORED_STEPS = [2, 5, 10, 20, 40, 60]  # counted from 1, as in the files
@@ -110,8 +111,8 @@ def test_a_free_run_follows_the_losses_of_the_reference(trace, reference_config,
         return jax.lax.scan(lambda s, draw: inversion.step(*networks, problem, config, s, draw), state, draws)
 
     state, terms = run((generator, lpips), problem, state, draws)
-    np.testing.assert_allclose(terms.perceptual[:20], trace["dist"][:20], rtol=1e-4)
-    # float32 and float64 runs of the reference itself differ by 1.1e-3.
+    # float32 and float64 runs of the reference itself differ by 1.1e-3; seen here: 2.0e-4 in the first 20 steps.
+    np.testing.assert_allclose(terms.perceptual[:20], trace["dist"][:20], rtol=1e-3)
     np.testing.assert_allclose(terms.perceptual, trace["dist"], rtol=1e-2)
     np.testing.assert_allclose(terms.noise_regularizer[:20], trace["reg_loss"][:20], rtol=1e-3)
 

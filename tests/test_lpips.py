@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxgan import lpips as lpips_lib
 from parity import nhwc, relative_error
+
+from jaxgan import lpips as lpips_lib
 
 TOLERANCE = 1e-5  # relative L2, the contract
 

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parity import nhwc, relative_error
+
 from jaxgan import losses, ops
 from jaxgan.convolution import conv2d
-from parity import nhwc, relative_error
 
 RNG = np.random.default_rng(0)
 TAPS = (1.0, 3.0, 3.0, 1.0)
@@ -145,7 +146,7 @@ def test_noise_regularizer_equals_the_reference(resample, key):
 
 
 def test_up_conv2d_on_a_hand_case():
-    """One pixel of value 1 and a kernel of one tap at its centre: the resample filter itself, doubled along each axis."""
+    """One pixel of value 1 and a kernel of one tap at its centre: the resample filter itself, twice along each axis."""
     x = jnp.zeros((3, 3, 1)).at[1, 1, 0].set(1.0)
     kernel = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
     taps = np.array([1, 3, 3, 1]) / 4  # [1, 3, 3, 1] / 8, times 2
