@@ -46,7 +46,7 @@ conv2d.defvjp(lambda x, kernel: (conv2d(x, kernel), (x, kernel)), _conv2d_backwa
 
 @jax.custom_vjp
 def transposed_conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "2*h+1 2*w+1 o"]:
-    """Each input pixel adds the kernel, times its value, at twice its position; the adjoint is a strided correlation."""
+    """Each input pixel adds the kernel, times its value, at twice its position; its adjoint is a strided one."""
     if x.shape[1] <= 16:
         return jax.lax.platform_dependent(x, kernel, cpu=_transposed_by_patches, default=_transposed)
     return _transposed(x, kernel)
