@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import faces, images
+from jaxgan import alignment, faces, images
 from jaxgan.errors import UserError
 from jaxgan.generator import GeneratorConfig
 
@@ -46,4 +46,4 @@ def load_target(
     if face is None and len(found) > 1:
         say(f"{path}: {len(found)} faces found, taking the largest; --face N picks another (0 to {len(found) - 1}).")
     chosen = found[face or 0]
-    return faces.align(photo, chosen.landmarks, generator.resolution, scale=generator.alignment_scale)
+    return alignment.align(photo, chosen.landmarks, generator.resolution, scale=generator.alignment_scale)
