@@ -220,7 +220,7 @@ def _fade(placement: Placement, rows: slice, columns: slice) -> Float32[np.ndarr
 
 
 def _share(face: RestoredFace, faces: Sequence[RestoredFace], rows: slice, columns: slice) -> np.ndarray:
-    """A face's weight [h, w]; where squares overlap, mostly that of the one it is deeper inside of; their sum is at most 1."""
+    """A face's weight [h, w]; in a pixel of several squares the deeper one has most of it, and all at most 1."""
     own = _fade(face.placement, rows, columns)
     total = own
     for other in faces:
