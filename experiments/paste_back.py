@@ -47,8 +47,9 @@ def write(
     notes = [*photo.notes, *photo_files.write(target, pixels, photo, config.paste_format)]
     changed = (pixels != photo.pixels).any(axis=-1).mean()
     same = "" if config.paste_format == "jpeg" or any("bits" in note for note in notes) else ", the others are equal"
-    say(f"{target}: {len(restored)} faces put back; {changed:.1%} of the pixels differ{same}.")
-    for note in notes:
+    count = f"{len(restored)} face{'s' * (len(restored) != 1)}"
+    say(f"{target}: {count} put back; {changed:.1%} of the pixels differ{same}.")
+    for note in [*notes, *_blurred(restored, config.tasks)]:
         say(f"{path}: {note}.")
     return target
 
@@ -74,6 +75,18 @@ def _pasted(
         was_gray = bool((pixels[..., :1] == pixels[..., 1:]).all())
         pixels = paste.fill_holes(pixels, hole, restored, gray=was_gray)
     return paste.colour_faces(pixels, restored) if "colorize" in tasks else pixels
+
+
+def _blurred(restored: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:
+    """A word on faces that the photograph shows larger than the generator makes them, where they are replaced."""
+    if tasks and "deblur" not in tasks:
+        return []
+    return [
+        f"face {crop.index} is {crop.placement.size * crop.placement.pixels_per_pixel:.0f} pixels wide in the photo, "
+        f"{crop.placement.size} as the network makes it: it is softer than the photo may have been"
+        for crop, _ in restored
+        if crop.placement.pixels_per_pixel > 2
+    ]
 
 
 def _matched(crop: Crop, image: np.ndarray, *, keep_colours: bool) -> np.ndarray:

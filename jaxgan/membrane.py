@@ -12,13 +12,14 @@ from scipy import ndimage
 
 SWEEPS = 32  # per level; what is left after them is measured in tests/test_membrane.py
 OVER_RELAXATION = 1.8
+_STRIP = 512  # rows, an even number
 
 
 def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """Solves Laplace's equation in the holes; no value crosses the border of the picture.
 
     From coarse to fine: each level starts from the one of half its size and is relaxed by a fixed number of sweeps.
-    Memory: about 20 bytes per pixel of the holes' bounding box.
+    Memory: about 10 bytes per pixel of the holes' bounding box, and 40 per pixel of the holes.
 
     Args:
       values: what is under the holes does not matter.
@@ -42,33 +43,55 @@ def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> F
 def _fill(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     if not hole.any():
         return values
-    known = (~hole).astype(np.float32)
-    sums, counts = _blocks(np.where(hole, np.float32(0), values)), _blocks(known)
-    coarse = _fill(sums / np.maximum(counts, 1), counts == 0)
-    start = _enlarged(coarse, values.shape)
-    return _relaxed(np.where(hole, start, values), hole)
+    counts = _blocks(~hole)
+    sums = _blocks(np.where(hole, np.float32(0), values))
+    coarse = _fill(sums / np.maximum(counts, np.float32(1)), counts == 0)
+    del sums, counts
+    padded = np.pad(values, 1, mode="edge")
+    inner = padded[1:-1, 1:-1]
+    for top in range(0, len(values), _STRIP):  # enlarged whole, the picture would be there four times over
+        strip = slice(top, top + _STRIP)
+        inner[strip][hole[strip]] = _enlarged_rows(coarse, values.shape, strip)[hole[strip]]
+    _relax(padded, hole)
+    return inner
 
 
 def _blocks(values: np.ndarray) -> np.ndarray:
-    """Sums of blocks of 2x2; an odd last row or column stands alone."""
-    height, width = values.shape
-    values = np.pad(values, ((0, height % 2), (0, width % 2)))
-    return values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]
+    """Sums of blocks of 2x2, float32; an odd last row or column stands alone."""
+    sums = np.zeros([-(-side // 2) for side in values.shape], np.float32)
+    for row in (0, 1):
+        for column in (0, 1):
+            part = values[row::2, column::2]
+            sums[: part.shape[0], : part.shape[1]] += part
+    return sums
 
 
-def _enlarged(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Twice the size, linear between the blocks' centres."""
-    for axis in (0, 1):
-        coarse = np.moveaxis(coarse, axis, 0)
-        before, after = np.concatenate([coarse[:1], coarse[:-1]]), np.concatenate([coarse[1:], coarse[-1:]])
-        fine = np.stack([0.25 * before + 0.75 * coarse, 0.75 * coarse + 0.25 * after], axis=1)
-        coarse = np.moveaxis(fine.reshape(-1, coarse.shape[1]), 0, axis)
-    return coarse[: shape[0], : shape[1]]
+def _enlarged_rows(coarse: np.ndarray, shape: tuple[int, int], rows: slice) -> np.ndarray:
+    """Some rows, the first an even one, of the picture of twice the size: linear between the blocks' centres."""
+    first, last = rows.start // 2, min(-(-rows.stop // 2), len(coarse))
+    with_neighbours = np.pad(coarse[max(first - 1, 0) : last + 1], ((first == 0, last == len(coarse)), (0, 0)), "edge")
+    return _doubled(_doubled(with_neighbours)[: shape[0] - rows.start].T, pad=True)[: shape[1]].T
 
 
-def _relaxed(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Sweeps of over-relaxed Gauss-Seidel over the hole, the squares of one colour of a chessboard after the other."""
-    padded = np.pad(values, 1, mode="edge").astype(np.float32)
+def _doubled(values: np.ndarray, *, pad: bool = False) -> np.ndarray:
+    """Twice as many rows, those of the first and the last, which are only neighbours, left out."""
+    if pad:
+        values = np.pad(values, ((1, 1), (0, 0)), mode="edge")
+    before, here, after = values[:-2], values[1:-1], values[2:]
+    upper, lower = (
+        np.float32(0.25) * before + np.float32(0.75) * here,
+        np.float32(0.75) * here + np.float32(0.25) * after,
+    )
+    return np.stack([upper, lower], axis=1).reshape(-1, values.shape[1])
+
+
+def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
+    """Sweeps of over-relaxed Gauss-Seidel over the hole, the squares of one colour of a chessboard after the other.
+
+    Args:
+      padded: the values with a border of one pixel; changed in place.
+      hole: without that border.
+    """
     flat, stride = padded.reshape(-1), padded.shape[1]
     rows, columns = np.nonzero(hole)
     index = (rows + 1) * stride + columns + 1
@@ -76,12 +99,11 @@ def _relaxed(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     del rows, columns, index
     for _ in range(SWEEPS):
         for index in colours:
-            mean = (flat[index - 1] + flat[index + 1] + flat[index - stride] + flat[index + stride]) * np.float32(0.25)
-            flat[index] += np.float32(OVER_RELAXATION) * (mean - flat[index])
             # Beyond the border stands what is inside of it: nothing flows across.
             padded[0], padded[-1] = padded[1], padded[-2]
             padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
-    return padded[1:-1, 1:-1]
+            mean = (flat[index - 1] + flat[index + 1] + flat[index - stride] + flat[index + stride]) * np.float32(0.25)
+            flat[index] += np.float32(OVER_RELAXATION) * (mean - flat[index])
 
 
 def _bounding_box(hole: np.ndarray, margin: int) -> tuple[slice, slice]:

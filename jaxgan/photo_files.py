@@ -119,7 +119,8 @@ def write(
         else:
             options = {
                 "png": {"compress_level": 6},
-                "tiff": {"compression": "tiff_adobe_deflate"},
+                # libtiff, which compresses, does not take EXIF data from Pillow
+                "tiff": {"compression": "tiff_adobe_deflate"} if like.exif is None else {},
                 "webp": {"lossless": True, "exact": True},
                 "jpeg": _JPEG,
             }[format_name]
