@@ -6,10 +6,13 @@ portrait that ships with the project, without --model the embedded 64x64 face ne
 
   python -m experiments.invert --task inpaint
   python -m experiments.invert --task deblur --image me.jpg --output restored
+  python -m experiments.invert --task inpaint --image us.jpg --mask scratches.png --already-degraded --face all \
+      --paste-back
 
 The first takes about 40 seconds on two CPU cores. It prints where it writes: target.png, degraded.png,
 reconstruction.png, panel.png, progress.gif, loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz,
-config.json.
+config.json. The last restores all faces of a scratched photograph, each in a folder face-N, and writes the whole
+photograph with the repaired faces in it, restored.png.
 """
 
 from __future__ import annotations
@@ -44,8 +47,18 @@ class Config:
     """The images are square face crops already: only resize them, look for no face."""
     already_degraded: bool = False
     """The photographs are damaged: do not degrade them further, only undo the damage."""
-    face: int | None = None
-    """Which face of the photograph to take, 0 being the largest. Default: the largest."""
+    face: int | Literal["all", "largest"] | None = None
+    """Which face of the photograph to take, 0 being the largest; or all. Default: the largest."""
+    landmarks: tuple[Path, ...] = ()
+    """Where the faces are: a file for each, the JSON that `experiments.align` writes or 68 lines of x and y."""
+    eyes: tuple[str, ...] = ()
+    """Where the faces are: x1,y1,x2,y2 for each, the centres of both eyes in pixels."""
+    landmarks_model: Path | None = None
+    """dlib's 68-point landmark model. Default: that of the package face_recognition_models."""
+    paste_back: bool = False
+    """Write restored.png, the whole photograph with the restored faces put back. Works with --resume, too."""
+    paste_format: Literal["png", "tiff", "webp", "jpeg"] = "png"
+    """Format of the restored photograph. All but jpeg keep the untouched pixels; 16 bits and all of EXIF need png."""
 
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
@@ -76,7 +89,8 @@ class Config:
     """Seconds between two checkpoints."""
 
     mask: Path | None = None
-    """inpaint: picture of the size of the aligned image, white where pixels are kept, black where they are missing."""
+    """inpaint: picture of the size of the photograph or of the aligned image, white where pixels are kept, black where
+    they are missing."""
     mask_kind: Literal["strokes", "box", "half"] = "strokes"
     """inpaint, without --mask: random brush strokes, a rectangle, or the right half."""
     mask_seed: int = 0
@@ -101,33 +115,38 @@ class Config:
 def run(config: Config) -> list[Path]:
     """Runs the command; prints progress, writes the output folders and returns them."""
     import jaxgan
-    from experiments import photographs, run_folder, tasks
+    from experiments import face_options, paste_back, photographs, run_folder, tasks
     from jaxgan import images
 
     paths = config.image or (images.sample_photo_path(),)
     folders = run_folder.plan(config.output or Path("outputs"), config.task, paths, is_named=config.output is not None)
     inversion_config = tasks.inversion_config(config)
+    tasks.check_options(config)
+    face_options.check(config, len(paths))
     generator = jaxgan.load_generator(config.model)
-    true, assumed = tasks.degradations(config, generator.config.resolution)
+    resolution = generator.config.resolution
     # Every photograph is read and every folder claimed before the first is worked on: mistakes show at once.
-    targets = [
-        photographs.load_target(
-            path, generator.config, already_aligned=config.already_aligned, face=config.face, say=_say
-        )
-        for path in paths
-    ]
+    crops = [photographs.load_crops(path, config, generator.config, say=_say) for path in paths]
     lpips = jaxgan.load_lpips(config.lpips)
-    claims = {
-        folder: run_folder.settings(config, inversion_config, path, generator)
-        for folder, path in zip(folders, paths, strict=True)
-    }
+    jobs = [
+        (run_folder.of_face(folder, crop.index) if face_options.are_several(config) else folder, path, crop)
+        for folder, path, faces in zip(folders, paths, crops, strict=True)
+        for crop in faces
+    ]
+    degradations = [tasks.degradations(config, resolution, crop.mask) for _, _, crop in jobs]
+    claims = {job: run_folder.settings(config, inversion_config, path, generator) for job, path, _ in jobs}
     runs = run_folder.RunFolder.claim(claims, resume=config.resume, overwrite=config.overwrite)
-    for path, target, run_ in zip(paths, targets, runs, strict=True):
+    for (_, path, crop), (true, assumed), run_ in zip(jobs, degradations, runs, strict=True):
         if run_.is_finished:
             _say(f"{run_.path} is finished already; nothing to resume.")
             continue
         with _explain_how_to_go_on(run_.path):
-            _invert_one(config, inversion_config, generator, lpips, path, target, true, assumed, run_)
+            _invert_one(config, inversion_config, generator, lpips, path, crop, true, assumed, run_)
+    for folder, path in zip(folders, paths, strict=True) if config.paste_back else ():
+        with _explain_how_to_go_on(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            restored = [(crop, job) for job, job_path, crop in jobs if job_path == path]
+            paste_back.write(folder, path, restored, config, resolution, say=_say)
     return folders
 
 
@@ -148,8 +167,8 @@ def _explain_how_to_go_on(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: {error} Start again with --overwrite.") from error
 
 
-def _invert_one(config, inversion_config, generator: Generator, lpips: LPIPS, path: Path, target, true, assumed, run_):
-    """Inverts one photograph and writes its folder."""
+def _invert_one(config, inversion_config, generator: Generator, lpips: LPIPS, path: Path, crop, true, assumed, run_):
+    """Inverts one face and writes its folder."""
     import jax
     import jax.numpy as jnp
     import tqdm
@@ -158,16 +177,16 @@ def _invert_one(config, inversion_config, generator: Generator, lpips: LPIPS, pa
     from experiments import report, run_folder
     from jaxgan import images, inversion
 
-    photo = jnp.asarray(images.to_float(target))
+    photo = jnp.asarray(images.to_float(crop.target))
     observed = assumed.hide_missing(photo) if config.already_degraded else jax.jit(lambda f, x: f(x))(true, photo)
-    key = run_folder.key_for(config.seed, path)
+    key = run_folder.key_for(config.seed, path, crop.index)
     resume_from = run_.restore(inversion.template(generator, inversion_config)) if config.resume else None
 
     with tqdm.tqdm(
         total=inversion_config.steps,
         initial=0 if resume_from is None else int(resume_from[0].step),
         unit="step",
-        desc=f"{config.task} {path.name}",
+        desc=f"{config.task} {path.name}" + (f" face {crop.index}" if crop.index else ""),
         file=sys.stderr,
     ) as bar:
         bar.set_postfix_str("compiling")

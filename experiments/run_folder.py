@@ -49,9 +49,21 @@ def plan(output: Path, task: str, paths: tuple[Path, ...], *, is_named: bool) ->
     return [output] if len(paths) == 1 else [output / stem for stem in stems]
 
 
-def key_for(seed: int, path: Path) -> jax.Array:
-    """The key of a photograph: from the seed and its file name, never from its place among others."""
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.name.encode()))
+def of_face(folder: Path, face: int) -> Path:
+    """The folder of a face of a photograph of which several are worked on.
+
+    Raises:
+      UserError: the photograph's folder holds a run of its own.
+    """
+    if (folder / "config.json").exists():
+        raise UserError(f"{folder} holds the run of one face; choose another --output.")
+    return folder / f"face-{face}"
+
+
+def key_for(seed: int, path: Path, face: int = 0) -> jax.Array:
+    """The key of a face: from the seed, the photograph's file name and the face, never from its place among others."""
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.name.encode()))
+    return jax.random.fold_in(key, face) if face else key
 
 
 def chunk_steps(snapshot_every: int) -> int:
@@ -61,7 +73,8 @@ def chunk_steps(snapshot_every: int) -> int:
 
 def settings(config: Config, inversion: InversionConfig, path: Path, generator: Generator) -> dict[str, Any]:
     """What decides the result of a run: a resumed run must agree in all of it."""
-    elsewhere = ("image", "output", "resume", "overwrite", "checkpoint_seconds")  # below, or without effect on it
+    # Below, or without effect on it.
+    elsewhere = ("image", "output", "resume", "overwrite", "checkpoint_seconds", "paste_back", "paste_format")
     options = {k: v for k, v in dataclasses.asdict(config).items() if k not in elsewhere}
     facts = {
         "options": options,
@@ -69,6 +82,7 @@ def settings(config: Config, inversion: InversionConfig, path: Path, generator: 
         "image": str(path),
         "image_sha256": checkpoints.sha256(path),
         "mask_sha256": None if config.mask is None else checkpoints.sha256(config.mask),
+        "landmarks_sha256": [checkpoints.sha256(file) for file in config.landmarks],
         "generator": dataclasses.asdict(generator.config),
     }
     return json.loads(json.dumps(facts, default=str))  # as a file gives it back, so that the two can be compared

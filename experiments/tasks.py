@@ -47,13 +47,17 @@ def default_degradation(task: str, resolution: int, seed: int) -> Degradation:
     return {"invert": Identity(), "colorize": Grayscale(), "deblur": GaussianBlur.for_resolution(resolution)}[task]
 
 
-def degradations(config: Config, resolution: int) -> tuple[Degradation, Degradation]:
-    """What happens to the photograph, and what the optimiser assumes happened.
+def degradations(config: Config, resolution: int, mask: np.ndarray | None = None) -> tuple[Degradation, Degradation]:
+    """What happens to a face crop, and what the optimiser assumes happened.
 
+    Args:
+      config: the command's options.
+      resolution: of the crop.
+      mask: inpaint: 1 where the crop is observed; default `crop_mask`.
     Raises:
       UserError: a parameter is out of range, belongs to a task not asked for, or the mask does not fit.
     """
-    _check_parameters(config)
+    check_options(config)
     true, assumed = [], []
     for task in [task for task in ORDER if task in config.tasks]:
         if task == "deblur":
@@ -66,7 +70,11 @@ def degradations(config: Config, resolution: int) -> tuple[Degradation, Degradat
                 )
             )
         else:
-            part = Grayscale() if task == "colorize" else Mask(jnp.asarray(_mask(config, resolution)))
+            part = (
+                Grayscale()
+                if task == "colorize"
+                else Mask(jnp.asarray(crop_mask(config, resolution) if mask is None else mask))
+            )
             true.append(part)
             assumed.append(part)
     return _compose(true), _compose(assumed)
@@ -89,7 +97,12 @@ def _blur(resolution: int, kernel_size: int | None, sigma: float | None) -> Gaus
     return GaussianBlur(jnp.float32(sigma), kernel_size)
 
 
-def _mask(config: Config, resolution: int) -> np.ndarray:
+def crop_mask(config: Config, resolution: int) -> np.ndarray:
+    """The mask of a face crop: made, or read from a file of the crop's size.
+
+    Raises:
+      UserError: the box is none, or the file is of another size.
+    """
     if config.mask is None:
         try:
             if config.mask_kind == "box":
@@ -106,8 +119,12 @@ def _mask(config: Config, resolution: int) -> np.ndarray:
     return mask
 
 
-def _check_parameters(config: Config) -> None:
-    """An option that would do nothing is a mistake, and so is one that is needed and not given."""
+def check_options(config: Config) -> None:
+    """An option that would do nothing is a mistake, and so is one that is needed and not given.
+
+    Raises:
+      UserError: there is such an option.
+    """
     belongs = {
         "inpaint": ("mask", "mask_kind", "mask_seed", "mask_box"),
         "deblur": ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
@@ -131,8 +148,11 @@ def _check_parameters(config: Config) -> None:
         raise UserError(
             "--already-degraded with inpaint needs --mask FILE: where the photograph is damaged cannot be guessed."
         )
-    if config.already_aligned and config.face is not None:
-        raise UserError("--face has no effect with --already-aligned; leave one out.")
+    for name in ("face", "landmarks", "eyes", "landmarks_model"):
+        if config.already_aligned and getattr(config, name) != defaults[name]:
+            raise UserError(f"--{name.replace('_', '-')} has no effect with --already-aligned; leave one out.")
+    if config.paste_format != defaults["paste_format"] and not config.paste_back:
+        raise UserError("--paste-format belongs to --paste-back; add that, or leave it out.")
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite exclude each other; leave one out.")
     if config.snapshot_every < 1:

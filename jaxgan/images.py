@@ -18,8 +18,9 @@ MIN_SIDE = 16  # nothing smaller shows a face
 
 # Named, so that opening a file never starts another program (Pillow hands EPS to Ghostscript).
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-_EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {  # EXIF 2.32, section 4.6.4: value of the tag -> what turns the stored picture upright
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO/IEC 23008-12, in bytes 8 to 11
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = {  # EXIF 2.32, section 4.6.4: value of the tag -> what turns the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -47,29 +48,44 @@ def read_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
     Colour profiles are not applied.
 
     Args:
-      path: a PNG, JPEG, WebP, TIFF, BMP, GIF or PPM file of 16x16 up to 100 million pixels (checked before decoding).
+      path: a PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or HEIC file of 16x16 up to 100 million pixels (checked before
+        decoding).
     Returns:
       The picture, values in [0, 255].
     Raises:
       ImageError: there is no such file, or it is no such image; the message says which and what to do.
     """
+    with open_picture(path) as picture:
+        return np.array(_rgb(picture))
+
+
+@contextmanager
+def open_picture(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Opens an image file with Pillow, as the body of a `with`; what goes wrong there is told in one line.
+
+    Args:
+      path: as for `read_photo`; a HEIC file needs the package pillow-heif.
+    Raises:
+      ImageError: there is no such file, it is no image, its size is out of range, or its pixels cannot be read.
+    """
     path = Path(path)
     _check_is_file(path)
+    formats = _FORMATS + _heif_format(path)
     # Pillow warns from 89 million pixels on and refuses from 179 million on; our limit, checked below, lies between.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=_FORMATS) as image:
-                _check_size(path, *image.size)
-                return np.array(_rgb(image))
+            with Image.open(path, formats=formats) as picture:
+                _check_size(path, *picture.size)
+                yield picture
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
             raise _too_large(path, f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels") from error
         except Image.UnidentifiedImageError as error:
             raise ImageError(
-                f"{path}: not an image in a known format; expected PNG, JPEG, WebP, TIFF, BMP, GIF or PPM "
-                "(convert HEIC, RAW, PDF or SVG to PNG or JPEG first)"
+                f"{path}: not an image in a known format; expected PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or HEIC "
+                "(convert RAW, PDF or SVG to PNG or JPEG first)"
             ) from error
         except Exception as error:  # each of Pillow's decoders has its own exceptions for damaged files
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -77,6 +93,22 @@ def read_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
                 f"{path}: damaged or unsupported image ({reason}); expected a whole PNG or JPEG file: "
                 "copy it again, or save it anew from an image editor"
             ) from error
+
+
+def _heif_format(path: Path) -> tuple[str, ...]:
+    """Pillow's name of the format if the file is HEIC, which it reads with the help of another package."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if start[4:8] != b"ftyp" or start[8:12] not in _HEIF_BRANDS:
+        return ()
+    try:
+        import pillow_heif
+    except ModuleNotFoundError as error:
+        raise ImageError(
+            f"{path}: reading HEIC needs the package pillow-heif: pip install pillow-heif; or convert HEIC to JPEG"
+        ) from error
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
 
 
 def read_mask(path: str | os.PathLike[str]) -> Float[np.ndarray, "H W"]:
@@ -159,7 +191,7 @@ def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"] | 
       ValueError: the image is not RGB, or has NaN values.
     """
     picture = _picture(image)
-    with _replacing(path, ".png") as temporary:
+    with replacing(path, ".png") as temporary:
         picture.save(temporary, format="PNG")
 
 
@@ -189,7 +221,7 @@ def write_gif(
     # Each frame has its own 256 colours; a common palette shows as bands in skin.
     frames = [picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1) for picture in pictures]
     durations = [milliseconds] * (len(frames) - 1) + [last_milliseconds]
-    with _replacing(path, ".gif") as temporary:
+    with replacing(path, ".gif") as temporary:
         frames[0].save(temporary, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
@@ -223,17 +255,22 @@ def _too_large(path: Path, size: str) -> ImageError:
 
 def _rgb(image: Image.Image) -> Image.Image:
     image.load()
-    orientation = image.getexif().get(_EXIF_ORIENTATION)
+    orientation = image.getexif().get(EXIF_ORIENTATION)
     if image.mode.startswith("I") or image.mode == "F":
-        image = _gray_8bit(image)
+        image = gray_8bit(image)
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def _gray_8bit(image: Image.Image) -> Image.Image:
+def gray_8bit(image: Image.Image) -> Image.Image:
+    """A picture of one channel of 16 bits, or of floating-point values in [0, 1] or [0, 255], in 8 bits.
+
+    Raises:
+      ValueError: there are values outside of that.
+    """
     values = np.array(image).astype(np.float32)
     low, high = values.min(), values.max()
     if image.mode == "F":
@@ -259,7 +296,12 @@ def _picture(image: np.ndarray) -> Image.Image:
 
 
 @contextmanager
-def _replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
+    """A temporary path to write to in the body of a `with`; it takes the place of `path` once the body is done.
+
+    Raises:
+      ImageError: `path` does not end in `suffix`, or its folder is missing.
+    """
     path = Path(path)
     if path.suffix.lower() != suffix:
         raise ImageError(f"{path}: expected a name that ends in {suffix}: write to {path.with_suffix(suffix).name}")
