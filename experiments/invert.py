@@ -6,8 +6,8 @@ portrait that ships with the project, without --model the embedded 64x64 face ne
 
   python -m experiments.invert --task inpaint
   python -m experiments.invert --task deblur --image me.jpg --output restored
-  python -m experiments.invert --task inpaint --image us.jpg --mask scratches.png --already-degraded --face all \
-      --paste-back
+  python -m experiments.invert --task inpaint --image jaxgan/data/two_portraits.jpg \
+      --mask jaxgan/data/two_portraits_mask.png --already-degraded --face all --paste-back
 
 The first takes about 40 seconds on two CPU cores. It prints where it writes: target.png, degraded.png,
 reconstruction.png, panel.png, progress.gif, loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz,

@@ -1,0 +1,320 @@
+"""Photographs in, photographs out: the commands `align` and `invert --paste-back`, through `main`."""
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageDraw
+
+from experiments import align, face_options, invert, paste_back, photographs, tasks
+from jaxgan import alignment, faces, images, paste, photo_files
+
+needs_dlib = pytest.mark.skipif(
+    find_spec("dlib") is None or find_spec("face_recognition_models") is None,
+    reason="needs the packages dlib-bin and face_recognition_models",
+)
+EYES = "203,101,246,103"  # pupils of the sample portrait, read off by eye
+
+
+def sample():
+    return images.read_photo(images.sample_photo_path())
+
+
+def two_faces():
+    """The sample portrait twice, the right one smaller; faces of 88 and 62 pixels."""
+    photo = np.full((512, 900, 3), 120, np.uint8)
+    photo[:, :512] = sample()
+    photo[100:460, 530:890] = images.resize(sample(), 360)
+    return photo
+
+
+def scratches(shape):
+    """White with black scratches, two through the faces and one beside them."""
+    picture = Image.new("L", shape[1::-1], 255)
+    pen = ImageDraw.Draw(picture)
+    for line in ((190, 0, 260, 511), (0, 130, 899, 190), (20, 511, 60, 300)):
+        pen.line(line, fill=0, width=5)
+    return np.asarray(picture)
+
+
+def refused(capsys, main, *arguments):
+    """The one-line message of a command that is refused."""
+    assert main([str(argument) for argument in arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    return lines[-1]
+
+
+@needs_dlib
+def test_align_writes_the_face_its_transform_and_the_picture(tmp_path):
+    path, out = images.sample_photo_path(), tmp_path / "out"
+    assert align.main([str(path), "--output", str(out), "--size", "128"]) == 0
+    assert sorted(file.name for file in out.iterdir()) == ["before_after.png", "face-0.json", "face-0.png"]
+    face = faces.find_faces(sample())[0]
+    expected = alignment.align(sample(), face.landmarks, 128)
+    np.testing.assert_array_equal(images.read_photo(out / "face-0.png"), expected)
+    record = json.loads((out / "face-0.json").read_text())
+    np.testing.assert_array_equal(record["landmarks"], face.landmarks)
+    np.testing.assert_allclose(record["quad"], alignment.alignment_quad(face.landmarks).quad)
+    # The middle of the crop comes from the middle of the square, whose pixel centres the quad counts.
+    middle = np.array(record["to_photo"]) @ [64, 64, 1]
+    np.testing.assert_allclose(middle, np.mean(record["quad"], axis=0) + 0.5)
+    assert images.read_photo(out / "before_after.png").shape[0] >= 512
+
+
+@needs_dlib
+def test_align_takes_all_faces_one_or_the_largest(tmp_path):
+    Image.fromarray(two_faces()).save(tmp_path / "two.png")
+    for option, expected in (("all", [0, 1]), ("largest", [0]), ("1", [1])):
+        out = tmp_path / option
+        arguments = [str(tmp_path / "two.png"), "--output", str(out), "--size", "64", "--face", option]
+        assert align.main(arguments) == 0
+        records = [json.loads((out / f"face-{i}.json").read_text()) for i in expected]
+        assert len(list(out.glob("face-*.png"))) == len(expected)
+        assert [record["box"][0] > 512 for record in records] == [i == 1 for i in expected]
+
+
+def test_align_with_eyes_needs_no_detector(tmp_path, monkeypatch):
+    monkeypatch.setattr(faces, "find_faces", None)
+    path = str(images.sample_photo_path())
+    assert align.main([path, "--output", str(tmp_path / "a"), "--size", "64", "--eyes", EYES]) == 0
+    record = json.loads((tmp_path / "a" / "face-0.json").read_text())
+    assert record["landmarks"] is None and record["points"]["eye_left"] == [203, 101]
+    # In the average face the mouth is 1.09 eye distances below: (224.5, 102) + 1.09 * (-2, 43).
+    np.testing.assert_allclose(record["points"]["mouth"], [222.32, 148.87])
+    # The other order of the eyes means the same, and so does the JSON file.
+    for name, option in (("b", ("--eyes", "246,103,203,101")), ("c", ("--landmarks", tmp_path / "a" / "face-0.json"))):
+        assert align.main([path, "--output", str(tmp_path / name), "--size", "64", *map(str, option)]) == 0
+        np.testing.assert_array_equal(
+            images.read_photo(tmp_path / name / "face-0.png"), images.read_photo(tmp_path / "a" / "face-0.png")
+        )
+
+
+@pytest.mark.parametrize("kind", ["text", "commas", "json list"])
+def test_landmark_files(tmp_path, kind):
+    landmarks = np.load(Path(__file__).parent / "reference" / "align_reference.npz")["image0_landmarks"]
+    file = tmp_path / "landmarks"
+    if kind == "json list":
+        file.write_text(json.dumps(landmarks.tolist()))
+    else:
+        separator = ", " if kind == "commas" else " "
+        file.write_text("\n".join(separator.join(map(repr, map(float, point))) for point in landmarks) + "\n")
+    face = face_options._read_landmarks(file, 3)
+    assert face.index == 3
+    np.testing.assert_array_equal(face.landmarks, landmarks)
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        (("--eyes", "1,2,3"), "--eyes 1,2,3: expected x1,y1,x2,y2"),
+        (("--eyes", "1,2,3,nan"), "expected x1,y1,x2,y2"),
+        (("--eyes", "5,6,5,6"), "both eyes are at the same place"),
+        (("--eyes", "9000,10,9040,12"), "face 0: the face at x, y = .* lies outside the photo of 512x512"),
+        (("--eyes", EYES, "--landmarks", "x.json"), "exclude each other"),
+        (("--eyes", EYES, "--face", "1"), "--eyes names them: leave one out"),
+        (("--eyes", EYES, "--landmarks-model", "x.dat"), "no effect with --eyes"),
+        (("--landmarks", "BAD"), "expected the JSON file of a face .* or 68 lines"),
+        (("--landmarks", "EQUAL"), "landmarks span no face"),
+        (("--landmarks", "FEW"), r"It holds \[67, 2\] numbers"),
+        (("--landmarks", "ABSENT"), "ABSENT: No such file"),
+        (("--face", "-1"), "numbered from 0"),
+        (("--size", "0"), "expected positive numbers"),
+        (("--scale", "nan"), "expected positive numbers"),
+    ],
+)
+def test_what_align_refuses(tmp_path, capsys, arguments, match):
+    (tmp_path / "BAD").write_text("{not json")
+    (tmp_path / "EQUAL").write_text("[" + ",".join(["[100, 100]"] * 68) + "]")
+    (tmp_path / "FEW").write_text("1 2\n" * 67)
+    arguments = [str(tmp_path / a) if a.isupper() else a for a in arguments]
+    message = refused(capsys, align.main, images.sample_photo_path(), "--output", tmp_path / "out", *arguments)
+    assert re.search(match, message), message
+    assert not (tmp_path / "out").exists()
+
+
+@needs_dlib
+def test_align_refuses_what_it_would_overwrite_and_photos_without_faces(tmp_path, capsys):
+    Image.new("RGB", (100, 80), "gray").save(tmp_path / "gray.png")
+    message = refused(capsys, align.main, tmp_path / "gray.png", "--output", tmp_path / "out")
+    assert "looked at 100x80, 200x160, 400x320, and turned" in message and "--eyes x1,y1,x2,y2" in message
+    assert not (tmp_path / "out").exists()
+    arguments = [str(images.sample_photo_path()), "--output", str(tmp_path / "out"), "--size", "64"]
+    assert align.main(arguments) == 0
+    assert "holds faces already; add --overwrite" in refused(capsys, align.main, *arguments)
+    assert align.main([*arguments, "--overwrite"]) == 0
+    twice = (tmp_path / "gray.png", tmp_path / "out" / "gray.png")
+    assert "several photos have one name" in refused(capsys, align.main, *twice, "--output", tmp_path / "two")
+    assert "no face 5; found 1" in refused(capsys, align.main, *arguments[:3], "--face", "5", "--overwrite")
+
+
+@needs_dlib
+def test_faces_of_equal_size_and_faces_cut_by_the_frame_are_told(tmp_path, capsys):
+    photo = np.concatenate([sample(), sample()[:, ::-1]], axis=1)
+    Image.fromarray(photo).save(tmp_path / "twins.png")
+    Image.fromarray(sample()[95:, 150:]).save(tmp_path / "cut.png")
+    base = ["--output", str(tmp_path / "out"), "--size", "64", "--overwrite"]
+    assert align.main([str(tmp_path / "twins.png"), *base, "--face", "all"]) == 0
+    lines = []
+    config = align.Config((tmp_path / "twins.png",), tmp_path / "out", face=None)
+    assert len(face_options.choose(photo, tmp_path / "twins.png", config, lines.append)) == 1
+    assert "2 faces found, taking the surest of those of equal size, around x, y" in lines[0]
+    assert align.main([str(tmp_path / "cut.png"), *base]) == 0
+    assert "47% of its square is outside of the photo" in capsys.readouterr().err
+
+
+@needs_dlib
+def test_a_scratched_photo_with_two_faces_is_repaired_by_one_command(tmp_path, capsys):
+    whole, mask = two_faces(), scratches((512, 900))
+    damaged = np.where(mask[..., None] > 127, whole, np.uint8(250))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Maker"
+    Image.fromarray(damaged).save(tmp_path / "us.png", exif=exif)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    out = tmp_path / "out"
+    command = [
+        *("--task", "inpaint", "--image", tmp_path / "us.png", "--mask", tmp_path / "mask.png", "--already-degraded"),
+        *("--face", "all", "--paste-back", "--steps", "25", "--output", out),
+    ]
+    command = [str(part) for part in command]
+    assert invert.main(command) == 0
+    assert sorted(file.name for file in out.iterdir()) == ["face-0", "face-1", "restored.png"]
+    restored = images.read_photo(out / "restored.png")
+    hole = mask < 128
+    np.testing.assert_array_equal(restored[~hole], damaged[~hole])
+    # Mean error in the scratches: measured 12 of 255 levels, 111 before.
+    assert np.abs(restored[hole].astype(int) - whole[hole]).mean() < 25
+    with Image.open(out / "restored.png") as picture:
+        assert picture.getexif()[ExifTags.Base.Make] == "Maker"
+    assert "2 faces put back; " in capsys.readouterr().err
+    # What is finished is pasted again without another step, in another format.
+    assert invert.main([*command, "--resume", "--paste-format", "tiff"]) == 0
+    np.testing.assert_array_equal(images.read_photo(out / "restored.tif"), restored)
+    assert "holds another run" in refused(capsys, invert.main, *command)
+
+
+@needs_dlib
+def test_a_gray_photo_gets_colours_and_keeps_its_luminance(tmp_path):
+    gray = np.asarray(Image.fromarray(sample()).convert("L"))
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    arguments = ["--task", "colorize", "--image", str(tmp_path / "gray.png"), "--already-degraded", "--paste-back"]
+    assert invert.main([*arguments, "--steps", "5", "--output", str(tmp_path / "out")]) == 0
+    with Image.open(tmp_path / "out" / "restored.png") as picture:
+        assert picture.mode == "RGB"
+        assert np.abs(np.asarray(picture.convert("L")).astype(int) - gray).max() <= 1
+        colours = np.ptp(np.asarray(picture).astype(int), axis=2)
+    assert colours[130, 224] > 5 and colours[400:].max() == 0  # the face, and below it
+    assert (tmp_path / "out" / "config.json").exists()  # one face: its files are beside the photo's
+
+
+def finished(tmp_path, config, resolution=64):
+    """Crops of a photograph with the runs that would have restored them: each gives its target back, but redder."""
+    generator = type("Network", (), {"resolution": resolution, "alignment_scale": 0.74})
+    crops = photographs.load_crops(config.image[0], config, generator, say=print)
+    runs = []
+    for crop in crops:
+        run = tmp_path / f"run-{crop.index}"
+        run.mkdir()
+        redder = np.clip(crop.target + np.array([30, 0, 0]), 0, 255).astype(np.uint8)
+        images.write_png(run / "reconstruction.png", redder)
+        runs.append((crop, run))
+    return runs
+
+
+@pytest.mark.parametrize("task", ["invert", "inpaint", "deblur", "colorize"])
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits"])
+def test_every_task_leaves_the_other_pixels_alone(tmp_path, task, kind):
+    path = tmp_path / "photo.png"
+    photo = sample()
+    if kind == "16 bits":
+        pytest.importorskip("imagecodecs")
+        photo = photo.astype(np.uint16) * 256 + 77
+        photo_files._write_deep_png(path, photo, None, None)
+    else:
+        Image.fromarray(photo).save(path)
+    config = invert.Config(task, image=(path,), eyes=(EYES,), paste_back=True)
+    runs = finished(tmp_path, config)
+    lines = []
+    written = paste_back.write(tmp_path, path, runs, config, 64, say=lines.append)
+    pixels = photo_files.read(written).pixels
+    assert pixels.dtype == photo.dtype
+    y, x = np.mgrid[:512, :512]
+    to_aligned = runs[0][0].placement.to_aligned
+    u = np.stack([x + 0.5, y + 0.5, np.ones_like(x)], axis=-1) @ to_aligned.T / 64
+    outside = ((u < 0) | (u > 1)).any(axis=-1)
+    np.testing.assert_array_equal(pixels[outside], photo[outside])
+    assert (pixels[~outside] != photo[~outside]).any()
+    assert "the others are equal" in lines[0]
+    if task == "inpaint":  # only the strokes, which are a part of the square
+        assert 0.02 < (pixels != photo).any(axis=-1)[~outside].mean() < 0.5
+
+
+def test_a_mask_of_the_whole_photo_reaches_the_crop(tmp_path):
+    Image.fromarray(sample()).save(tmp_path / "photo.png")
+    mask = np.full((512, 512), 255, np.uint8)
+    mask[120:150, 200:250] = 0  # over the mouth
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    config = invert.Config("inpaint", image=(tmp_path / "photo.png",), eyes=(EYES,), mask=tmp_path / "mask.png")
+    generator = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
+    (crop,) = photographs.load_crops(config.image[0], config, generator, say=print)
+    assert crop.mask.shape == (64, 64) and 0.02 < (crop.mask == 0).mean() < 0.3
+    back = paste.hole_of_mask(crop.mask, crop.placement, (512, 512))
+    # The hole of the crop covers that of the photo, and little more: a pixel of the crop is 1.9 of the photo.
+    hole = mask < 128
+    assert back[hole].all() or back[hole].mean() > 0.97
+    assert back[~hole].sum() < 0.25 * hole.sum()
+
+
+def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsys):
+    Image.fromarray(sample()).save(tmp_path / "photo.png")
+    beside, over = np.full((512, 512), 255, np.uint8), np.full((512, 512), 255, np.uint8)
+    beside[400:450], over[:300] = 0, 0
+    Image.fromarray(beside).save(tmp_path / "beside.png")
+    Image.fromarray(over).save(tmp_path / "over.png")
+    Image.fromarray(beside[:100, :90]).save(tmp_path / "other.png")
+    base = ["--task", "inpaint", "--image", tmp_path / "photo.png", "--eyes", EYES, "--output", tmp_path / "out"]
+    assert "hides nothing of the face" in refused(capsys, invert.main, *base, "--mask", tmp_path / "beside.png")
+    assert "hides all of face 0" in refused(capsys, invert.main, *base, "--mask", tmp_path / "over.png")
+    message = refused(capsys, invert.main, *base, "--mask", tmp_path / "other.png")
+    assert "is 90x100; expected 64x64, the size of the aligned image" in message and "or 512x512" in message
+    assert not (tmp_path / "out").exists()
+    # Pasted together, the photo is repaired beside the face, too.
+    assert invert.main([str(part) for part in [*base, "--mask", tmp_path / "beside.png", "--paste-back"]]) == 0
+    restored = images.read_photo(tmp_path / "out" / "restored.png")
+    np.testing.assert_array_equal(restored[beside > 0], sample()[beside > 0])
+    assert (restored[beside == 0] != sample()[beside == 0]).any()
+
+
+def test_options_that_do_nothing_are_refused(tmp_path, capsys):
+    base = ["--task", "invert", "--output", tmp_path / "out"]
+    assert "--paste-format belongs to --paste-back" in refused(capsys, invert.main, *base, "--paste-format", "webp")
+    for name, value in (("face", "1"), ("eyes", EYES), ("landmarks", "x.json"), ("landmarks-model", "x.dat")):
+        message = refused(capsys, invert.main, *base, "--already-aligned", f"--{name}", value)
+        assert f"--{name} has no effect with --already-aligned" in message
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    message = refused(capsys, invert.main, *base, "--eyes", EYES, "300,300,340,300")
+    assert "holds the run of one face" in message
+
+
+def test_a_toned_photo_is_observed_gray(tmp_path):
+    Image.fromarray((sample() * [1.0, 0.9, 0.7]).astype(np.uint8)).save(tmp_path / "toned.png")
+    config = invert.Config("colorize", image=(tmp_path / "toned.png",), eyes=(EYES,), already_degraded=True)
+    generator = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
+    (crop,) = photographs.load_crops(config.image[0], config, generator, say=print)
+    assert (crop.target[..., :1] == crop.target).all()
+    assert tasks.degradations(config, 64, crop.mask)
+
+
+def test_an_aligned_crop_is_pasted_over_all_of_itself(tmp_path):
+    Image.fromarray(images.resize(sample(), 200)).save(tmp_path / "crop.png")
+    config = invert.Config(
+        "inpaint", image=(tmp_path / "crop.png",), already_aligned=True, mask_kind="half", paste_back=True
+    )
+    runs = finished(tmp_path, config)
+    written = paste_back.write(tmp_path, tmp_path / "crop.png", runs, config, 64, say=print)
+    pixels, photo = images.read_photo(written), images.read_photo(tmp_path / "crop.png")
+    np.testing.assert_array_equal(pixels[:, :100], photo[:, :100])
+    assert (pixels[:, 110:] != photo[:, 110:]).any(axis=2).mean() > 0.5
