@@ -35,6 +35,8 @@ class Stylegan2:
     """Folder to write; it must not exist, or --overwrite be given."""
     which: Literal["g_ema", "g"] = "g_ema"
     """Averaged weights (as a rule the better ones), or the last ones of the training."""
+    like: Path | None = None
+    """For a plain state dict: config.json of a network of the same architecture."""
     alignment_scale: float = 1.0
     """Size of the face crop in the training images relative to FFHQ's; inversion aligns photographs alike."""
     overwrite: bool = False
@@ -47,11 +49,12 @@ class Stylegan2:
 
         digest = _sha256(self.file)
         settings = {"alignment_scale": self.alignment_scale, "source": self.file.name, "source_sha256": digest}
-        config, weights = stylegan2.read(self.file, which=self.which, **settings)
-        conversion = _conversion(stylegan2.FORMAT, {self.file.name: digest}) | {"which": self.which}
+        found = stylegan2.find(self.file, which=self.which, like=self.like, **settings)
+        config, weights = found.config, found.weights()
+        conversion = _conversion(found.format, {self.file.name: digest}) | {"which": self.which}
         channels = ", ".join(str(config.channels(resolution)) for resolution in config.block_resolutions)
         lines = [
-            f"recognised {self.file}: {stylegan2.FORMAT} snapshot, network {self.which}",
+            f"recognised {self.file}: format {found.format}, network {self.which}",
             f"  sha256 {digest}",
             f"  StyleGAN2 {config.architecture}, {config.resolution}x{config.resolution}, channels {channels}",
             f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, {config.mapping_layers} mapping layers, "

@@ -32,6 +32,20 @@ CONV = Transform("OIHW -> HWIO", lambda a: a.transpose(2, 3, 1, 0), lambda a: a.
 FEATURES = Transform("CHW -> HWC", lambda a: a.transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1), ndim=3)
 CHANNELS = Transform("1C11 -> C", lambda a: a.reshape(-1), lambda a: a.reshape(1, -1, 1, 1), ndim=4)
 
+# rosinality's layouts
+BATCHED_FEATURES = Transform(
+    "1CHW -> HWC", lambda a: a[0].transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1)[None], ndim=4
+)
+BATCHED_CONV = Transform(
+    "1OIHW -> HWIO", lambda a: a[0].transpose(2, 3, 1, 0), lambda a: a.transpose(3, 2, 0, 1)[None], ndim=5
+)
+MAP = Transform("11HW -> HW", lambda a: a[0, 0], lambda a: a[None, None], ndim=4)
+SCALAR = Transform("1 -> scalar", lambda a: a.reshape(()) if a.size == 1 else a, lambda a: a.reshape(1), ndim=1)
+
+# TensorFlow's
+FLIPPED_CONV = Transform("HWIO, flipped", lambda a: a[::-1, ::-1], lambda a: a[::-1, ::-1], ndim=4)
+PLUS_ONE = Transform("+ 1", lambda a: a + a.dtype.type(1), lambda a: a - a.dtype.type(1), ndim=1)
+
 Table = Mapping[str, tuple[str, Transform]]
 """{torch name: (our path, transform)}; every path stands once."""
 
@@ -70,6 +84,7 @@ def to_ours(
             continue
         array, leaf = arrays[name], expected[path]
         fits = transform.ndim in (None, array.ndim)
+        fits = fits and (array.ndim < 4 or array.size > 0)
         converted = np.array(transform.to_ours(array), order="C") if fits else array
         if not fits or converted.shape != leaf.shape:
             problems.append(f"{name} has shape {array.shape}, which does not become {leaf.shape} ({transform.name})")

@@ -1,16 +1,14 @@
-"""Reads .pkl, .pt and .pth files of PyTorch into plain data, running nothing that a file contains.
+"""Reads .pkl, .pt and .pth files into plain data, running nothing that a file contains.
 
-Three kinds are read: snapshots of the StyleGAN2-ADA and StyleGAN3 projects (pickles of `torch_utils.persistence`
-objects, whose embedded source text is ignored), files of `torch.save` (zip, and the legacy stream), and TorchScript
-archives, of which only the attributes are read. Globals that are not on a list are refused by name, and no size is
-believed unchecked.
+Three kinds are read: pickles of networks (`torch_utils.persistence` objects of the StyleGAN2-ADA and StyleGAN3
+projects, `dnnlib.tflib` ones of the TensorFlow era; the source text in them is ignored), files of `torch.save` (zip,
+and the legacy stream), and TorchScript archives, of which only the attributes are read. Globals that are not on a
+list are refused by name, and no size is believed unchecked.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
-import mmap
 import os
 import zipfile
 from collections.abc import Iterator
@@ -28,11 +26,12 @@ from convert.torch_tensors import (
     load_pickle,
     read_entry,
     read_legacy,
+    read_storage,
     read_zip,
 )
 from jaxgan.safe_pickle import NUMPY_GLOBALS
 
-Kind = Literal["pickle", "tensorflow", "legacy", "zip", "torchscript"]
+Kind = Literal["pickle", "legacy", "zip", "torchscript", "npz", "safetensors"]
 MAX_MODULES = 5_000
 """A module may be shared, so that a small file could describe an exponential tree; a 1024x1024 generator has 80."""
 
@@ -43,6 +42,9 @@ class Module:
 
     class_name: str
     state: dict[str, Any]
+
+    def __setstate__(self, state: Any) -> None:
+        raise CheckpointFileError(f"a {self.class_name} is given a state twice.")
 
     @property
     def modules(self) -> dict[str, Module]:
@@ -61,6 +63,30 @@ class Module:
         ):
             raise CheckpointFileError(f"{name} of a {self.class_name} is no dict of {kind.__name__}.")
         return {key: value for key, value in entries.items() if value is not None}
+
+
+class TensorflowNetwork:
+    """A `dnnlib.tflib.network.Network`: its pickled state, a dict."""
+
+    state: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.state = {}
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict):
+            raise CheckpointFileError("a TensorFlow network has no dict as its state.")
+        self.state = state
+
+
+class EasyDict(dict):
+    """`dnnlib.util.EasyDict`, empty as it is pickled."""
+
+    def __new__(cls) -> EasyDict:
+        return super().__new__(cls)
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class ScriptObject:
@@ -93,25 +119,28 @@ def recognise(path: str | os.PathLike) -> Kind:
     if not head:
         raise CheckpointFileError(f"{path} is empty; download it again.")
     if head.startswith(b"version https://git-lfs"):
-        raise CheckpointFileError(f"{path} is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`.")
+        raise CheckpointFileError(
+            f"{path}: this is a Git LFS pointer, not the weights; fetch them with `git lfs pull` in its repository."
+        )
     if head.startswith(b"PK\x03\x04"):
-        return "torchscript" if _has_constants(path) else "zip"
+        return _zip_kind(path)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        if LEGACY_MAGIC.to_bytes(10, "little") in head[:20]:
-            return "legacy"
-        return "tensorflow" if b"dnnlib.tflib.network" in head else "pickle"
+        return "legacy" if LEGACY_MAGIC.to_bytes(10, "little") in head[:20] else "pickle"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return "safetensors"
     if head.lstrip()[:1] == b"<":
         raise CheckpointFileError(f"{path} is an HTML or XML page, probably of a failed download; download it again.")
     if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
-        raise CheckpointFileError(f"{path} is a text file; expected a checkpoint (.pkl, .pt or .pth).")
-    raise CheckpointFileError(f"{path} is no checkpoint of a known kind (pickle, torch.save, TorchScript).")
+        raise CheckpointFileError(f"{path} is a text file; expected a checkpoint (.pkl, .pt, .safetensors or .npz).")
+    raise CheckpointFileError(f"{path} is no checkpoint of a known kind (pickle, torch.save, safetensors, npz).")
 
 
 def read_snapshot(path: str | os.PathLike) -> Any:
-    """Reads a snapshot of the StyleGAN2-ADA or StyleGAN3 project.
+    """Reads a snapshot of the StyleGAN2-ADA or StyleGAN3 project, or a pickle of the TensorFlow era.
 
     Returns:
-      Usually {"G_ema": Module, "G": Module, "D": Module, ...}; tensors are NumPy arrays.
+      Usually {"G_ema": Module, "G": Module, "D": Module, ...}, or (G, D, Gs), each a TensorflowNetwork; tensors are
+      NumPy arrays.
     Raises:
       CheckpointFileError: truncated, damaged, or the file names a global that such snapshots do not need.
     """
@@ -149,7 +178,7 @@ def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with _opened_zip(path) as archive:
         root = _zip_root(archive)
         lists = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
-        own = {("torch.jit._pickle", name): list for name in lists}
+        own = {("torch.jit._pickle", name): lambda items: items for name in lists}
         own["torch.jit._pickle", "restore_type_tag"] = lambda value, type_name: value
         allowed = _ScriptGlobals({**TENSOR_GLOBALS, **own})
         attributes = read_zip(archive, f"{root}/data.pkl", f"{root}/data", allowed)
@@ -201,7 +230,14 @@ def _load_storage(data: bytes) -> np.ndarray:
     """`torch.storage._load_from_bytes`: a legacy stream of one storage."""
     if not isinstance(data, bytes):
         raise CheckpointFileError("a storage is not given as bytes.")
-    return read_legacy(io.BytesIO(data), STORAGE_TYPES)
+    return read_storage(data)
+
+
+def _set(items: Any = ()) -> set:
+    """`builtins.set`, which protocol 3 names; the ones of modules are empty or hold a few names."""
+    if not isinstance(items, (list, tuple)) or len(items) > 64:
+        raise CheckpointFileError("a set is made of something else than a few items.")
+    return set(items)
 
 
 SNAPSHOT_GLOBALS = {
@@ -209,17 +245,18 @@ SNAPSHOT_GLOBALS = {
     **{key: value for key, value in TENSOR_GLOBALS.items() if key not in STORAGE_TYPES},
     ("torch.storage", "_load_from_bytes"): _load_storage,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _reconstruct_module,
-    ("dnnlib.util", "EasyDict"): dict,
-    ("builtins", "set"): set,
+    ("dnnlib.util", "EasyDict"): EasyDict,
+    ("dnnlib.tflib.network", "Network"): TensorflowNetwork,
+    ("builtins", "set"): _set,
 }
 
 
 @contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A memory map: its `read` never allocates more than the file has. Errors get the file's name."""
+    """The file, with errors under its name."""
     recognise(path)
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, _named(path):
-        yield mapped
+    with open(path, "rb") as file, _named(path):
+        yield file
 
 
 @contextmanager
@@ -227,7 +264,7 @@ def _opened_zip(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
     with _named(path):
         try:
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, RecursionError, MemoryError) as error:
             raise CheckpointFileError(f"truncated or damaged zip ({error}).") from None
         with archive:
             yield archive
@@ -238,12 +275,15 @@ def _named(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except CheckpointFileError as error:
-        raise CheckpointFileError(f"{path}: {error}") from error
+        raise CheckpointFileError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
-def _has_constants(path: Path) -> bool:
+def _zip_kind(path: Path) -> Kind:
     with _opened_zip(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+        names = archive.namelist()
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    return "torchscript" if any(name.endswith("/constants.pkl") for name in names) else "zip"
 
 
 def _zip_root(archive: zipfile.ZipFile) -> str:

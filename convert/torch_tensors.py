@@ -6,9 +6,9 @@ the storages by persistent id; the legacy stream appends the numbers, the zip ke
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
-import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxgan import safe_pickle
 from jaxgan.errors import UserError
-from jaxgan.safe_pickle import Globals
+from jaxgan.safe_pickle import MAX_RANK, NUMPY_GLOBALS, Globals
 
 
 class CheckpointFileError(UserError):
@@ -27,20 +27,48 @@ class CheckpointFileError(UserError):
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-MAX_TUPLES = 20_000
-"""Nested tuples as a dict key overflow Python's C stack: seen from 300,000 on; the largest reference file has 1,000."""
 
-STORAGE_TYPES: Globals = {
-    ("torch", "HalfStorage"): np.float16,
-    ("torch", "FloatStorage"): np.float32,
-    ("torch", "DoubleStorage"): np.float64,
-    ("torch", "ByteStorage"): np.uint8,
-    ("torch", "CharStorage"): np.int8,
-    ("torch", "ShortStorage"): np.int16,
-    ("torch", "IntStorage"): np.int32,
-    ("torch", "LongStorage"): np.int64,
-    ("torch", "BoolStorage"): np.bool_,
-}
+
+@dataclasses.dataclass(frozen=True)
+class StorageType:
+    """Stands for `torch.FloatStorage` and the like, which files only name."""
+
+    dtype: np.dtype
+
+    def __setstate__(self, state: Any) -> None:
+        raise CheckpointFileError("a storage type is given a state, which PyTorch never does.")
+
+
+_DTYPES = {"Half": "f2", "Float": "f4", "Double": "f8", "Byte": "u1", "Char": "i1", "Short": "i2", "Int": "i4"}
+_DTYPES |= {"Long": "i8", "Bool": "?"}
+STORAGE_TYPES: Globals = {("torch", f"{name}Storage"): StorageType(np.dtype(code)) for name, code in _DTYPES.items()}
+
+
+class Inert:
+    """Stands for an object that holds no weights, such as the `argparse.Namespace` of a training; it keeps nothing."""
+
+    def __init__(self, *arguments: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class StateDict(OrderedDict):
+    """`collections.OrderedDict`, empty as PyTorch pickles it. Attributes (`_metadata`) would hide methods: dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _size(dimensions: Any = ()) -> tuple[int, ...]:
+    """`torch.Size`."""
+    if not isinstance(dimensions, (tuple, list)) or len(dimensions) > MAX_RANK:
+        raise CheckpointFileError("a torch.Size is no tuple of a few numbers.")
+    return tuple(dimensions)
 
 
 def rebuild_tensor(
@@ -53,11 +81,13 @@ def rebuild_tensor(
     metadata: Any = None,
 ) -> np.ndarray:
     """`torch._utils._rebuild_tensor_v2`: a read-only view of `storage`, so that sharing and late filling both work."""
+    if not isinstance(size, tuple) or not isinstance(stride, tuple) or not len(size) == len(stride) <= MAX_RANK:
+        raise CheckpointFileError("a tensor has another number of strides than of dimensions, or too many.")
     numbers = (offset, *size, *stride)
-    if not isinstance(storage, np.ndarray) or storage.ndim != 1 or len(size) != len(stride):
-        raise CheckpointFileError("a tensor has no storage, or another number of strides than of dimensions.")
+    if not isinstance(storage, np.ndarray) or storage.ndim != 1:
+        raise CheckpointFileError("a tensor has no storage.")
     if any(type(n) is not int or n < 0 for n in numbers):
-        raise CheckpointFileError(f"a tensor has offset {offset}, shape {size} and strides {stride}.")
+        raise CheckpointFileError(f"a tensor has offset, shape and strides {str(numbers)[:200]}; expected sizes.")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else offset
     # A stride of zero would let a few bytes claim any number of elements.
@@ -66,7 +96,7 @@ def rebuild_tensor(
             f"a tensor of shape {size}, strides {stride}, offset {offset} exceeds its storage of {storage.size}."
         )
     if not count:
-        return np.zeros(size, storage.dtype)
+        return np.zeros((0,) if max(size) > 2**40 else size, storage.dtype)
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
 
@@ -78,76 +108,51 @@ def rebuild_parameter(data: np.ndarray, requires_grad: bool = True, hooks: Any =
 
 TENSOR_GLOBALS: Globals = {
     **STORAGE_TYPES,
+    **NUMPY_GLOBALS,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
-    ("torch", "Size"): tuple,
-    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "Size"): _size,
+    ("torch", "device"): Inert,
+    ("argparse", "Namespace"): Inert,
+    ("pathlib", "PosixPath"): Inert,
+    ("collections", "OrderedDict"): StateDict,
 }
 
 
 def load_pickle(file: BinaryIO, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None) -> Any:
-    """Reads one pickle and leaves `file` behind it, after a look at its opcodes.
+    """`safe_pickle.load` with the errors of this package.
 
-    Args:
-      file: seekable; its `read` must return no more than there is (a BytesIO or an mmap), whatever a pickle claims.
-      allowed, persistent_load: as in `safe_pickle.load`.
     Raises:
       CheckpointFileError: the pickle is truncated, damaged, claims more than it has, or names a refused global.
     """
-    start = file.tell()
     try:
-        _check_opcodes(file)
-        file.seek(start)
         return safe_pickle.load(file, allowed, persistent_load=persistent_load)
     except safe_pickle.UnsafePickleError as error:
         cause = error.__cause__  # an error of the functions above, raised while the pickle was read
         raise cause if isinstance(cause, CheckpointFileError) else CheckpointFileError(str(error)) from error
 
 
-def _check_opcodes(file: BinaryIO) -> None:
-    """Refuses what makes the C unpickler allocate beyond the file's size or overflow its stack."""
-    tuples = 0
-    try:
-        for index, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            # The memo is an array: a huge index allocates and clears that many entries.
-            if opcode.name in ("PUT", "LONG_BINPUT") and argument > index:
-                raise CheckpointFileError(f"the pickle has memo index {argument} after {index} steps; damaged.")
-            tuples += opcode.name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
-    except CheckpointFileError:
-        raise
-    except (ValueError, OverflowError, MemoryError) as error:
-        raise CheckpointFileError(f"truncated or damaged pickle ({error}).") from None
-    if tuples > MAX_TUPLES:
-        raise CheckpointFileError(
-            f"the pickle has {tuples} tuples, more than {MAX_TUPLES}; it may be nested too deeply."
-        )
-
-
 def read_legacy(file: BinaryIO, allowed: Globals) -> Any:
     """Reads what `torch.save` wrote before version 1.6: five pickles, then per storage an int64 count and raw numbers.
 
     Args:
-      file: at the start of the stream; see `load_pickle`.
+      file: seekable, at the start of the stream.
       allowed: the globals the object may name.
     Returns:
       The object, with arrays for tensors and 1-D arrays for bare storages.
     Raises:
       CheckpointFileError: not such a stream, truncated, or a refused global.
     """
-    if load_pickle(file, {}) != LEGACY_MAGIC or load_pickle(file, {}) != LEGACY_PROTOCOL:
-        raise CheckpointFileError("not a stream of torch.save: magic number or protocol version differ.")
-    system = load_pickle(file, {})
-    if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise CheckpointFileError("the file was written by a big-endian machine, which is not supported.")
+    _read_header(file)
     start = file.tell()
-    total = file.seek(0, io.SEEK_END) or file.tell()
+    total = file.seek(0, io.SEEK_END)
     file.seek(start)
     storages: dict[str, np.ndarray] = {}
 
     def persistent_load(pid: Any) -> np.ndarray:
         key, dtype, count = _parse_storage_id(pid)
         if key not in storages:
-            _check_budget(storages, count * np.dtype(dtype).itemsize, total)
+            _check_budget(storages, count * dtype.itemsize, total)
             storages[key] = np.zeros(count, dtype)  # filled below: its numbers follow the pickles
         if storages[key].shape != (count,) or storages[key].dtype != dtype:
             raise CheckpointFileError(f"storage {key} is described in two ways.")
@@ -160,11 +165,36 @@ def read_legacy(file: BinaryIO, allowed: Globals) -> Any:
     for key in keys:
         storage = storages[key]
         count = int.from_bytes(file.read(8), "little")
-        data = file.read(storage.nbytes) if count == storage.size else b""
-        if len(data) != storage.nbytes or count != storage.size:
+        if count != storage.size or file.readinto(storage.view(np.uint8).data) != storage.nbytes:
             raise CheckpointFileError(f"truncated: storage {key} should have {storage.size} numbers.")
-        storage[:] = np.frombuffer(data, storage.dtype)
     return value
+
+
+def read_storage(data: bytes) -> np.ndarray:
+    """Reads a legacy stream of one bare storage, as snapshots nest them, as a view on its bytes.
+
+    Raises:
+      CheckpointFileError: not such a stream, truncated, or a refused global.
+    """
+    file = io.BytesIO(data)
+    _read_header(file)
+    reference = load_pickle(file, STORAGE_TYPES, persistent_load=_parse_storage_id)
+    keys = load_pickle(file, {})
+    if not isinstance(reference, tuple) or len(reference) != 3 or keys != [reference[0]]:
+        raise CheckpointFileError("a nested stream holds something else than one storage.")
+    key, dtype, count = reference
+    stored = int.from_bytes(file.read(8), "little")
+    if not isinstance(dtype, np.dtype) or stored != count or len(data) - file.tell() < count * dtype.itemsize:
+        raise CheckpointFileError(f"truncated: storage {str(key)[:80]} should have {str(count)[:80]} numbers.")
+    return np.frombuffer(data, dtype, count, file.tell())
+
+
+def _read_header(file: BinaryIO) -> None:
+    if load_pickle(file, {}) != LEGACY_MAGIC or load_pickle(file, {}) != LEGACY_PROTOCOL:
+        raise CheckpointFileError("not a stream of torch.save: magic number or protocol version differ.")
+    system = load_pickle(file, {})
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise CheckpointFileError("the file was written by a big-endian machine, which is not supported.")
 
 
 def read_zip(archive: zipfile.ZipFile, entry: str, folder: str, allowed: Globals) -> Any:
@@ -173,17 +203,19 @@ def read_zip(archive: zipfile.ZipFile, entry: str, folder: str, allowed: Globals
     Raises:
       CheckpointFileError: an entry is missing, compressed or damaged, or a global is refused.
     """
-    total = sum(info.compress_size for info in archive.infolist())
+    total = archive.fp.seek(0, io.SEEK_END)  # the sum of the entries' sizes may be any number: they may overlap
     storages: dict[str, np.ndarray] = {}
 
     def persistent_load(pid: Any) -> np.ndarray:
         key, dtype, count = _parse_storage_id(pid)
         if key not in storages:
-            _check_budget(storages, count * np.dtype(dtype).itemsize, total)
+            _check_budget(storages, count * dtype.itemsize, total)
             data = read_entry(archive, f"{folder}/{key}")
-            if len(data) != count * np.dtype(dtype).itemsize:
+            if len(data) != count * dtype.itemsize:
                 raise CheckpointFileError(f"storage {key} has {len(data)} bytes, expected {count} numbers of {dtype}.")
             storages[key] = np.frombuffer(data, dtype)
+        if storages[key].size != count or storages[key].dtype != dtype:
+            raise CheckpointFileError(f"storage {key} is described in two ways.")
         return storages[key]
 
     return load_pickle(io.BytesIO(read_entry(archive, entry)), allowed, persistent_load=persistent_load)
@@ -193,6 +225,8 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     """The bytes of a zip entry. PyTorch never compresses: refusing that keeps sizes within the file's."""
     try:
         info = archive.getinfo(name)
+        if info.file_size > archive.fp.seek(0, io.SEEK_END):
+            raise CheckpointFileError(f"entry {name} claims {info.file_size} bytes, more than the file has.")
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise CheckpointFileError(f"entry {name} is compressed; files of torch.save never are.")
         return archive.read(info)
@@ -202,14 +236,14 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
         raise CheckpointFileError(f"entry {name} is damaged: {error}.") from None
 
 
-def _parse_storage_id(pid: Any) -> tuple[str, type, int]:
+def _parse_storage_id(pid: Any) -> tuple[str, np.dtype, int]:
     """("storage", type, key, location, count, None): a view of another storage (before PyTorch 0.4) has no None."""
     if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or (len(pid) == 6 and pid[5]):
         raise CheckpointFileError(f"unknown reference {str(pid)[:80]!r}; expected a storage.")
-    _, dtype, key, _, count = pid[:5]
-    if dtype not in STORAGE_TYPES.values() or not isinstance(key, str) or type(count) is not int or count < 0:
-        raise CheckpointFileError(f"storage {str(key)[:80]!r} has type {dtype!r} and {str(count)[:80]} numbers.")
-    return key, dtype, count
+    _, kind, key, _, count = pid[:5]
+    if not isinstance(kind, StorageType) or not isinstance(key, str) or type(count) is not int or count < 0:
+        raise CheckpointFileError(f"storage {str(key)[:80]!r} has type {kind!r} and {str(count)[:80]} numbers.")
+    return key[:200], kind.dtype, count
 
 
 def _check_budget(storages: dict[str, np.ndarray], size: int, total: int) -> None:

@@ -183,6 +183,7 @@ def test_masked_pixels_of_the_photograph_change_nothing(generator, lpips, target
     jax.tree.map(np.testing.assert_array_equal, results[0], results[1])
 
 
+@pytest.mark.slow  # 60 s on busy cores
 def test_a_strong_prior_keeps_w_at_the_mean(generator, lpips, target):
     statistics = latents.w_statistics(generator, samples=100)
     config = dataclasses.replace(QUICK, steps=30, jitter=0.0, keep="last")

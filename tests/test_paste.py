@@ -54,7 +54,7 @@ def test_aligning_and_putting_back_gives_the_photo(size, side, degrees):
 
 @pytest.mark.parametrize("size", [64, 100, 300])
 def test_the_way_back_is_exact_where_the_photo_is_reduced_first(size):
-    # 900 pixels to 64: the recipe reduces by 7 and samples 3 pixels beside the quad. Waves of 300 pixels show any shift:
+    # 900 pixels to 64: the recipe reduces by 7 and samples 3 pixels beside the quad. Waves of 300 pixels show it:
     # the difference to the photo is then -shift times the slope. Measured: up to 0.05 pixels.
     x = 2 * np.pi / 300 * np.arange(1000)
     photo = np.rint(128 + 100 * np.cos(x)[None, :, None] * np.ones((1000, 1, 3))).astype(np.uint8)

@@ -30,7 +30,6 @@ def test_arrays_of_numbers_come_back(protocol):
         np.testing.assert_array_equal(loaded[name], array, strict=True)
 
 
-@pytest.mark.xfail(strict=True, reason="safe_pickle._dtype ignores `copy`, so that the byte order never arrives")
 def test_the_byte_order_is_kept():
     values = np.arange(3, dtype=">i4")
     np.testing.assert_array_equal(safe_pickle.load(pickle.dumps(values, 2), NUMPY_GLOBALS), values)
@@ -147,6 +146,37 @@ def test_any_single_byte_may_be_wrong():
             except UnsafePickleError:
                 outcomes.add("refused")
     assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.", "nested too deeply"),  # this crashes pickle.loads
+        (b"\x80\x02]r\xff\xff\xff\x3f.", "memo index"),  # this makes pickle.loads clear 16 GB
+        (b"\x80\x02" + b"N0" * 1_100_000 + b"N.", "steps"),
+        (b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"x.", "truncated"),
+        (b"\x80\x02cnumpy\nndarray\n(J\xff\xff\xff\x7ft\x85R.", "not a readable pickle"),
+    ],
+    ids=["tuples", "memo", "steps", "bytes", "ndarray"],
+)
+def test_claims_are_refused_before_anything_is_allocated(data, message):
+    with pytest.raises(UnsafePickleError, match=message):
+        safe_pickle.load(data, NUMPY_GLOBALS)
+
+
+def test_one_string_cannot_be_copied_over_and_over():
+    # text and encoding are memoised, then encoded 100 times: 100 MB from a file of 1 MB
+    text = b"X" + (10**6).to_bytes(4, "little") + b"a" * 10**6 + b"q\x00X\x06\x00\x00\x00latin1q\x01"
+    data = b"\x80\x02(" + text + b"c_codecs\nencode\nq\x02" + b"h\x02h\x00h\x01\x86R" * 100 + b"l."
+    with pytest.raises(UnsafePickleError, match="unpacks to much more than its size"):
+        safe_pickle.load(data, NUMPY_GLOBALS)
+
+
+def test_the_state_of_an_array_must_fit_its_data():
+    good = pickle.dumps(np.arange(3, dtype=np.int32), 2)
+    shape = good.index(b"K\x03\x85")
+    with pytest.raises(UnsafePickleError, match="lacks data of that size"):
+        safe_pickle.load(good[:shape] + b"K\x04\x85" + good[shape + 3 :], NUMPY_GLOBALS)
 
 
 def test_deep_nesting_is_told():

@@ -1,4 +1,4 @@
-"""The generator's table and the inference of its configuration (what networks compute: test_generator.py)."""
+"""Snapshots: the inference of the configuration, and what is refused. Parity: test_convert_golden.py."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import stylegan2, torch_files
+from convert import inference, official_names, snapshot, stylegan2, torch_files
 from convert.rules import ConversionError
 from convert.torch_files import Module
 from jaxgan import GeneratorConfig
@@ -24,6 +24,8 @@ TINY = GeneratorConfig(32, z_dim=48, w_dim=48, mapping_layers=3, channel_base=51
         ("ada_cond_tiny", {"c_dim": 5}),
         ("ada_clamp_fp16_tiny", {"conv_clamp": 256.0}),
         ("ada_resnet_tiny", {"architecture": "resnet"}),
+        ("sg3repo_stylegan2_tiny", {}),
+        ("sg3repo_stylegan2_defaults_tiny", {"conv_clamp": 256.0}),
     ],
 )
 def test_configuration_is_inferred_and_arrays_return_exactly(name, changes):
@@ -31,19 +33,10 @@ def test_configuration_is_inferred_and_arrays_return_exactly(name, changes):
     config, weights = stylegan2.read(path)
     assert config == dataclasses.replace(TINY, **changes)
     arrays = torch_files.flat_arrays(torch_files.read_snapshot(path)["G_ema"])
-    stored = {key: array for key, array in arrays.items() if not key.endswith("resample_filter")}
-    back = stylegan2.to_torch_names(config, weights)
-    assert back.keys() == stored.keys()
-    for key in stored:
-        np.testing.assert_array_equal(back[key], stored[key], strict=True)
-
-
-def test_which_chooses_the_network():
-    path = REFERENCE / "ada_tiny.pkl"
-    _, averaged = stylegan2.read(path)
-    _, last = stylegan2.read(path, which="g")
-    assert averaged.keys() == last.keys()
-    assert not np.array_equal(averaged["mapping/w_avg"], last["mapping/w_avg"])
+    back = official_names.state_dict(config, weights)
+    assert back.keys() == arrays.keys()
+    for key in arrays:
+        np.testing.assert_array_equal(back[key], arrays[key], strict=True)
 
 
 def _network() -> Module:
@@ -61,7 +54,7 @@ def test_the_stylegan3_projects_flat_arguments_make_no_difference():
         module.state["_init_kwargs"] = {"fused_modconv_default": "inference_only"}
         if name.endswith(("conv0", "conv1", "torgb")):
             module.state["conv_clamp"] = 256
-    config, _ = stylegan2.convert(network)
+    config = snapshot.find_in_module(network).config
     assert config == dataclasses.replace(TINY, conv_clamp=256.0)
 
 
@@ -72,7 +65,8 @@ def test_orig_architecture_has_one_torgb():
             module.state["architecture"] = "orig"
             if name != "synthesis.b32":
                 del module.state["_modules"]["torgb"]
-    config, weights = stylegan2.convert(network)
+    found = snapshot.find_in_module(network)
+    config, weights = found.config, found.weights()
     assert config.architecture == "orig"
     assert [path for path in weights if path.endswith("torgb/bias")] == ["synthesis/b32/torgb/bias"]
 
@@ -96,20 +90,36 @@ def test_contradicting_attributes_are_refused(where, attribute, value, message):
     modules = _modules()
     modules[where].state[attribute] = value
     with pytest.raises(ConversionError, match=message):
-        stylegan2.convert(modules[""])
+        snapshot.find_in_module(modules[""]).weights()
 
 
-def test_other_architectures_are_refused_by_name():
+def _with_module(where: str, name: str, class_name: str) -> Module:
     modules = _modules()
-    modules["synthesis"].state["_modules"]["input"] = Module("SynthesisInput", {})
-    with pytest.raises(ConversionError, match="StyleGAN3 generator"):
-        stylegan2.convert(modules[""])
-    with pytest.raises(ConversionError, match="the root is a TriPlaneGenerator, expected Generator"):
-        stylegan2.convert(Module("TriPlaneGenerator", _network().state))
-    modules = _modules()
-    modules["synthesis"].state["_modules"]["superresolution"] = Module("Upsampler", {})
-    with pytest.raises(ConversionError, match="superresolution is a Upsampler, expected no such module"):
-        stylegan2.convert(modules[""])
+    modules[where].state["_modules"][name] = Module(class_name, {})
+    return modules[""]
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "message"),
+    [
+        (lambda: _with_module("synthesis", "input", "SynthesisInput"), "Discriminator", r"a StyleGAN3 \(alias-free\)"),
+        (lambda: _with_module("synthesis", "input", "SynthesisInput"), "ProjectedDiscriminator", "a StyleGAN-XL"),
+        (lambda: _with_module("mapping", "embed_proj", "FullyConnectedLayer"), "Discriminator", "a StyleGAN-XL"),
+        (lambda: _with_module("synthesis", "init", "FastganSynthesis"), "ProjectedDiscriminator", "a projected GAN"),
+        (lambda: Module("TriPlaneGenerator", {}), "DualDiscriminator", "a EG3D"),
+        (lambda: Module("Unheard", {}), "Discriminator", "the root is a Unheard, expected Generator"),
+        (lambda: _with_module("synthesis", "extra", "Upsampler"), "D", "extra is a Upsampler, expected no such module"),
+    ],
+)
+def test_other_architectures_are_refused_by_name(generator, discriminator, message):
+    with pytest.raises(ConversionError, match=message):
+        snapshot.find({"G_ema": generator(), "D": Module(discriminator, {})}, which="g_ema")
+
+
+def test_unknown_arrays_at_the_top_are_refused():
+    content = {"G_ema": _network(), "extra": {"weight": np.zeros(3)}}
+    with pytest.raises(ConversionError, match=r"1 arrays at the top are unknown: extra\.weight"):
+        snapshot.find(content, which="g_ema")
 
 
 def test_missing_and_misshapen_arrays_are_listed_together():
@@ -119,36 +129,38 @@ def test_missing_and_misshapen_arrays_are_listed_together():
     modules["synthesis.b16.conv1"].state["_parameters"]["bias"] = np.zeros(32, np.float64)
     del modules["synthesis.b4"].state["_parameters"]["const"]
     with pytest.raises(ConversionError) as caught:
-        stylegan2.convert(modules[""])
+        snapshot.find_in_module(modules[""]).weights()
     for part in ("mapping.fc0.weight has shape (48, 47)", "b16.conv1.bias has dtype float64", "b4.const is missing"):
         assert part in str(caught.value)
 
 
 def test_snapshots_without_the_network_are_refused(tmp_path):
+    with pytest.raises(ConversionError, match="there is no network G_ema; the networks are D"):
+        snapshot.find({"D": Module("Discriminator", {})}, which="g_ema")
     (tmp_path / "a.pkl").write_bytes(b"\x80\x02}X\x01\x00\x00\x00DK\x01s.")  # {"D": 1}
-    with pytest.raises(ConversionError, match="has no network G_ema; it has D"):
+    with pytest.raises(ConversionError, match="there is no StyleGAN2 generator g_ema among its 0 arrays"):
         stylegan2.read(tmp_path / "a.pkl")
 
 
 @pytest.mark.parametrize("taps", [(1.0, 3.0, 3.0, 1.0), (1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 4.0, 6.0, 4.0, 1.0)])
 def test_whole_taps_are_recovered(taps):
     line = np.float32(taps) / np.float32(sum(taps))
-    assert stylegan2.infer_taps({"f": np.outer(line, line)}) == taps
+    assert inference.infer_taps({"f": np.outer(line, line)}) == taps
 
 
 def test_other_taps_keep_their_floats():
     line = np.float32([0.2, 0.3, 0.3, 0.2])
-    np.testing.assert_allclose(stylegan2.infer_taps({"f": np.outer(line, line)}), line, rtol=1e-6)
-    assert stylegan2.infer_taps({"f": np.full(8, 1 / 8, np.float32)}) == (1.0,) * 8  # long filters stay 1-D
+    np.testing.assert_allclose(inference.infer_taps({"f": np.outer(line, line)}), line, rtol=1e-6)
+    assert inference.infer_taps({"f": np.full(8, 1 / 8, np.float32)}) == (1.0,) * 8  # long filters stay 1-D
 
 
 def test_filters_must_agree_and_be_separable():
     with pytest.raises(ConversionError, match="differs between a and b"):
-        stylegan2.infer_taps({"a": np.ones((2, 2), np.float32) / 4, "b": np.ones((4, 4), np.float32) / 16})
+        inference.infer_taps({"a": np.ones((2, 2), np.float32) / 4, "b": np.ones((4, 4), np.float32) / 16})
     with pytest.raises(ConversionError, match="not separable"):
-        stylegan2.infer_taps({"a": np.eye(4, dtype=np.float32) / 4})
+        inference.infer_taps({"a": np.eye(4, dtype=np.float32) / 4})
     with pytest.raises(ConversionError, match="no resample_filter"):
-        stylegan2.infer_taps({})
+        inference.infer_taps({})
 
 
 @pytest.mark.parametrize(
@@ -156,11 +168,11 @@ def test_filters_must_agree_and_be_separable():
 )
 def test_channels_are_recovered(config):
     channels = {r: config.channels(r) for r in config.block_resolutions}
-    base, most = stylegan2.infer_channels(channels)
+    base, most = inference.infer_channels(channels)
     assert {r: min(base // r, most) for r in channels} == channels
     assert (base, most) == (config.channel_base, config.channel_max)
 
 
 def test_irregular_channels_are_refused():
     with pytest.raises(ConversionError, match=r"min\(base // r, max\)"):
-        stylegan2.infer_channels({4: 16, 8: 32, 16: 16})
+        inference.infer_channels({4: 16, 8: 32, 16: 16})

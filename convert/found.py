@@ -1,0 +1,54 @@
+"""A generator as it was found in a file: what every format's reader returns, and the one way from there to weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from flax import nnx
+
+from convert import rules
+from jaxgan.checkpoints import network_shapes
+from jaxgan.generator import Generator, GeneratorConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A generator in the file's own names and layouts.
+
+    Attributes:
+      format: name of the format, which config.json keeps.
+      config: what the arrays and attributes say about the network.
+      arrays: {the file's name: array}, without the file's other networks.
+      table: where each of them goes.
+      ignored: {the file's name: reason} for arrays that have no place in our network.
+      notes: facts about the conversion that a user should know.
+    """
+
+    format: str
+    config: GeneratorConfig
+    arrays: Mapping[str, np.ndarray]
+    table: rules.Table
+    ignored: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """{"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
+
+        Raises:
+          ConversionError: lists every array that is missing, unknown, misshapen or of another dtype.
+        """
+        return rules.to_ours(self.table, self.arrays, expected_shapes(self.config), ignored=self.ignored)
+
+
+def expected_shapes(config: GeneratorConfig) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shape and dtype of every leaf of the network of that configuration."""
+    return dict(_shapes(dataclasses.replace(config, source="", source_sha256="")))
+
+
+@functools.lru_cache(maxsize=8)
+def _shapes(config: GeneratorConfig) -> dict[str, jax.ShapeDtypeStruct]:
+    return network_shapes(nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0))))

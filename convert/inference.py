@@ -1,0 +1,67 @@
+"""Reads the numbers of a configuration off the shapes and filters of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from convert.rules import ConversionError
+
+
+def infer_channels(channels: Mapping[int, int]) -> tuple[int, int]:
+    """`channel_base` and `channel_max` such that a block of resolution r has min(base // r, max) channels.
+
+    Args:
+      channels: {resolution: channels}
+    Raises:
+      ConversionError: no such pair exists.
+    """
+    channel_max = max(channels.values())
+    channel_base = max(resolution * count for resolution, count in channels.items())
+    if any(min(channel_base // resolution, channel_max) != count for resolution, count in channels.items()):
+        raise ConversionError(
+            f"channels per resolution are {dict(sorted(channels.items()))}; expected min(base // r, max)."
+        )
+    return channel_base, channel_max
+
+
+def infer_taps(filters: Mapping[str, np.ndarray]) -> tuple[float, ...]:
+    """The 1-D taps behind the normalised filters of all layers: (1, 3, 3, 1) for outer([1,3,3,1], [1,3,3,1]) / 64.
+
+    Raises:
+      ConversionError: there is none, they differ between layers, or the filter is not an outer product of equal taps.
+    """
+    if not filters:
+        raise ConversionError("the network has no resample_filter.")
+    name, first = next(iter(filters.items()))
+    if differing := [other for other, array in filters.items() if not np.array_equal(array, first)]:
+        raise ConversionError(f"resample_filter differs between {name} and {', '.join(differing)}.")
+    taps = first if first.ndim == 1 else first.sum(-1, dtype=np.float64)  # long filters are stored as 1-D taps
+    # 1e-6: the filters are float32, rounded to 6e-8 relative.
+    if first.ndim not in (1, 2) or (
+        first.ndim == 2 and not np.allclose(first, np.outer(taps, taps), rtol=1e-6, atol=1e-7)
+    ):
+        raise ConversionError(f"{name} of shape {first.shape} is not separable into equal taps.")
+    whole = np.round(taps / taps[0]) if taps[0] else taps
+    if np.allclose(whole / whole.sum(), taps, rtol=1e-6, atol=0):
+        taps = whole
+    return tuple(float(tap) for tap in taps)
+
+
+def architecture_of(*, has_skip: bool, early_torgb: bool, resolution: int) -> str:
+    """ "skip", "resnet" or "orig" by the layers there are: a skip convolution, or an image output of the 4x4 block."""
+    if has_skip:
+        return "resnet"
+    return "skip" if early_torgb or resolution == 4 else "orig"
+
+
+def vector_size(arrays: Mapping[str, np.ndarray], name: str) -> int:
+    """Length of a vector that the network must have.
+
+    Raises:
+      ConversionError: it is missing or no vector.
+    """
+    if name not in arrays or arrays[name].ndim != 1:
+        raise ConversionError(f"{name} is missing or no vector.")
+    return arrays[name].size

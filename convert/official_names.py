@@ -1,0 +1,67 @@
+"""The names that the StyleGAN2-ADA and StyleGAN3 projects give a generator's arrays, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from convert import rules
+from convert.rules import CONV, FEATURES, IDENTITY, LINEAR
+from jaxgan.generator import GeneratorConfig
+
+IGNORED_FILTER = "the taps are kept in the configuration"
+
+
+def generator_table(config: GeneratorConfig) -> rules.Table:
+    """{"synthesis.b8.conv0.weight": ("synthesis/b8/conv0/kernel", CONV), ...}"""
+    table: dict[str, tuple[str, rules.Transform]] = {"mapping.w_avg": ("mapping/w_avg", IDENTITY)}
+
+    def layer(name: str, weight: rules.Transform, *others: str) -> None:
+        path = name.replace(".", "/")
+        table[f"{name}.weight"] = (f"{path}/kernel", weight)
+        for other in others:
+            table[f"{name}.{other}"] = (f"{path}/{other}", IDENTITY)
+
+    for name in ("embed",) * (config.c_dim > 0) + tuple(f"fc{i}" for i in range(config.mapping_layers)):
+        layer(f"mapping.{name}", LINEAR, "bias")
+    for resolution in config.block_resolutions:
+        block = f"synthesis.b{resolution}"
+        if resolution == 4:
+            table[f"{block}.const"] = (f"synthesis/b{resolution}/const", FEATURES)
+        for name in ("conv1",) if resolution == 4 else ("conv0", "conv1"):
+            layer(f"{block}.{name}", CONV, "bias", "noise_strength", "noise_const")
+            layer(f"{block}.{name}.affine", LINEAR, "bias")
+        if config.architecture == "resnet" and resolution > 4:
+            layer(f"{block}.skip", CONV)
+        if config.architecture == "skip" or resolution == config.resolution:
+            layer(f"{block}.torgb", CONV, "bias")
+            layer(f"{block}.torgb.affine", LINEAR, "bias")
+    return table
+
+
+def filter_names(config: GeneratorConfig) -> list[str]:
+    """Names of the `resample_filter` buffers: one per block, per 3x3 convolution and per skip."""
+    names = []
+    for resolution in config.block_resolutions:
+        layers = ["conv1"] if resolution == 4 else ["conv0", "conv1"]
+        layers += ["skip"] if config.architecture == "resnet" and resolution > 4 else []
+        names += [f"synthesis.b{resolution}.{layer}" for layer in layers] + [f"synthesis.b{resolution}"]
+    return [f"{name}.resample_filter" for name in names]
+
+
+def filter_array(config: GeneratorConfig) -> np.ndarray:
+    """The filter as the networks store it: the taps' normalised outer product, or the taps alone from 8 on."""
+    taps = np.float32(config.resample_filter)
+    array = taps if taps.size >= 8 else np.outer(taps, taps)
+    return (array / array.sum()).astype(np.float32)
+
+
+def state_dict(config: GeneratorConfig, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A generator's arrays as `G_ema.state_dict()` has them, `resample_filter` buffers included.
+
+    Args:
+      weights: {"synthesis/b4/const": array, ...}, complete.
+    """
+    arrays = rules.to_torch(generator_table(config), weights)
+    return arrays | {name: filter_array(config) for name in filter_names(config)}

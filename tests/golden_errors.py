@@ -1,0 +1,92 @@
+"""Errors of the converted golden networks against the official outputs: the table of README.
+
+    python tests/golden_errors.py
+
+Each file goes through `python -m convert` and `jaxgan.load_generator`, as a user's would.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from parity import REFERENCE, nhwc, relative_error
+
+FILES = {
+    "ada_tiny.pkl": "StyleGAN2-ADA",
+    "ada_cond_tiny.pkl": "StyleGAN2-ADA, class-conditional",
+    "ada_clamp_fp16_tiny.pkl": "StyleGAN2-ADA, conv_clamp and fp16 blocks",
+    "ada_resnet_tiny.pkl": "StyleGAN2-ADA, resnet",
+    "sg3repo_stylegan2_tiny.pkl": "StyleGAN3 project",
+    "sg3repo_stylegan2_defaults_tiny.pkl": "StyleGAN3 project, its defaults",
+    "tf_legacy_tiny.pkl": "TensorFlow era",
+    "rosinality_tiny.pt": "rosinality, zip",
+    "rosinality_tiny_legacy.pt": "rosinality, legacy stream",
+}
+"""{golden file: what is special about it}; reference/README.md says more."""
+
+QUANTITIES = ("ws", "ws, psi", "ws, cutoff", "image", "image, no noise", "grad ws", "grad noise")
+
+
+def errors(file: str) -> dict[str, float]:
+    """Relative L2 error of every quantity; of the noise gradients, the largest."""
+    from convert.__main__ import main
+    from jaxgan import load_generator
+
+    with tempfile.TemporaryDirectory() as folder:
+        assert main(["stylegan2", str(REFERENCE / file), "--output", f"{folder}/network"]) == 0
+        generator = load_generator(f"{folder}/network")
+    stem = Path(file).stem.replace("rosinality_tiny_legacy", "rosinality_tiny")
+    with np.load(REFERENCE / f"{stem}.expected.npz") as stored:
+        expected = dict(stored)
+    meta = json.loads(str(expected["meta"]))
+    layers = meta["noise_layers"] if "noise_layers" in meta else range(meta["num_noise"])  # rosinality numbers them
+    labels = jnp.asarray(expected["c"]) if generator.config.c_dim else None
+
+    def mapped(**truncation):
+        return jax.vmap(lambda z, c: generator.mapping(z, c, **truncation))(jnp.asarray(expected["z"]), labels)
+
+    def objective(ws, noise):
+        images = jax.vmap(generator.synthesis, (0, None))(ws, noise)
+        return jnp.sum(images * nhwc(expected["R"])), images
+
+    ws = jnp.asarray(expected["ws"])
+    gradient = jax.jit(jax.grad(objective, (0, 1), has_aux=True))
+    (grad_ws, grad_noise), image = gradient(ws, generator.synthesis.noise_const())
+    plain = jax.jit(jax.vmap(lambda w: generator.synthesis(w, "none")))(ws)
+    found = {
+        "ws": relative_error(mapped(), expected["ws"]),
+        "ws, psi": relative_error(mapped(truncation_psi=0.7), expected["ws_psi"]),
+        "image": relative_error(image, nhwc(expected["image_const"])),
+        "image, no noise": relative_error(plain, nhwc(expected["image_none"])),
+        "grad ws": relative_error(grad_ws, expected["grad_ws"]),
+        "grad noise": max(
+            relative_error(gradient, expected[f"grad_noise_{layer}"].reshape(gradient.shape))
+            for layer, gradient in zip(layers, grad_noise, strict=True)
+        ),
+    }
+    if "ws_psi_cutoff" in expected:  # rosinality's code has no cutoff
+        cutoff = mapped(truncation_psi=0.7, truncation_cutoff=3)
+        found["ws, cutoff"] = relative_error(cutoff, expected["ws_psi_cutoff"])
+    if "image_psi_const" in expected:
+        truncated = jax.jit(jax.vmap(generator.synthesis))(jnp.asarray(expected["ws_psi"]))
+        found["image, psi"] = relative_error(truncated, nhwc(expected["image_psi_const"]))
+    return found
+
+
+def print_table() -> None:
+    """Prints the errors of all files in Markdown."""
+    jax.config.update("jax_default_matmul_precision", "highest")
+    rows = [f"| format | {' | '.join(QUANTITIES)} |", "| --- " * (len(QUANTITIES) + 1) + "|"]
+    for file, name in FILES.items():
+        found = errors(file)
+        rows.append(f"| {name} | " + " | ".join(f"{found[q]:.0e}" if q in found else "-" for q in QUANTITIES) + " |")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    print_table()
