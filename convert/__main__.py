@@ -1,10 +1,14 @@
-"""Converts published PyTorch checkpoints into network folders for jaxgan; PyTorch itself is not needed.
+"""Converts published StyleGAN2 checkpoints into network folders for jaxgan, and back; PyTorch itself is not needed.
 
     python -m convert stylegan2 ffhq.pkl --output networks/ffhq
+    python -m convert inspect ffhq.pkl
+    python -m convert verify ffhq.pkl networks/ffhq        # needs PyTorch
+    python -m convert export networks/ffhq --format safetensors --output ffhq.safetensors
     python -m convert lpips --vgg vgg16-397923af.pth --lin vgg.pth --output networks/lpips
 
-Expected time: about 10 seconds for a 1024x1024 generator, 5 for VGG16. The folder holds config.json (configuration,
-digest of the source) and the weights; use it as `jaxgan.load_generator("networks/ffhq")`. Nothing in a file is run.
+Expected time: about 10 seconds for a 1024x1024 generator, 5 for VGG16. A network folder holds config.json
+(configuration, digest of the source, licence) and the weights; use it as `jaxgan.load_generator("networks/ffhq")`.
+Nothing in a file is run.
 """
 
 from __future__ import annotations
@@ -12,56 +16,65 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Stylegan2:
-    """Convert a generator from a snapshot of the StyleGAN2-ADA (PyTorch) or StyleGAN3 project (its StyleGAN2 networks).
+    """Convert a StyleGAN2 generator; what kind of file it is shows from its content.
+
+    Read are snapshots of the StyleGAN2-ADA (PyTorch) and StyleGAN3 projects, TensorFlow-era pickles, rosinality's .pt,
+    e4e and pSp checkpoints (their decoder), and state dicts (.pt, .safetensors, .npz).
 
     Example: python -m convert stylegan2 ffhq.pkl --output networks/ffhq
     """
 
     file: tyro.conf.Positional[Path]
-    """Snapshot, e.g. ffhq.pkl or network-snapshot-025000.pkl."""
+    """Checkpoint, e.g. ffhq.pkl, stylegan2-ffhq-config-f.pkl or 550000.pt."""
     output: Path
     """Folder to write; it must not exist, or --overwrite be given."""
     which: Literal["g_ema", "g"] = "g_ema"
     """Averaged weights (as a rule the better ones), or the last ones of the training."""
     like: Path | None = None
     """For a plain state dict: config.json of a network of the same architecture."""
+    expect_sha256: str | None = None
+    """Refuse the file if its SHA-256 digest is another."""
     alignment_scale: float = 1.0
     """Size of the face crop in the training images relative to FFHQ's; inversion aligns photographs alike."""
     overwrite: bool = False
     """Replace the output folder if it holds a converted network."""
 
-    def read(self) -> tuple[list[str], Callable[[Path], None]]:
-        """Reads and converts: the lines to report, and what writes the result to a folder."""
-        from convert import stylegan2
+    def run(self) -> None:
+        """Converts and reports."""
+        from convert import inspection, known_files, output_folder, stylegan2
         from jaxgan import checkpoints
+        from jaxgan.errors import UserError
 
+        output_folder.check(self.output, overwrite=self.overwrite)
         digest = _sha256(self.file)
+        if self.expect_sha256 is not None and self.expect_sha256.strip().lower() != digest:
+            raise UserError(f"{self.file} has SHA-256 {digest}, expected {self.expect_sha256}; download it again.")
         settings = {"alignment_scale": self.alignment_scale, "source": self.file.name, "source_sha256": digest}
         found = stylegan2.find(self.file, which=self.which, like=self.like, **settings)
         config, weights = found.config, found.weights()
-        conversion = _conversion(found.format, {self.file.name: digest}) | {"which": self.which}
-        channels = ", ".join(str(config.channels(resolution)) for resolution in config.block_resolutions)
+        licence = known_files.licence_note(digest)
+        conversion = _conversion(found.format, {self.file.name: digest}) | {"which": self.which, "licence": licence}
         lines = [
-            f"recognised {self.file}: format {found.format}, network {self.which}",
-            f"  sha256 {digest}",
-            f"  StyleGAN2 {config.architecture}, {config.resolution}x{config.resolution}, channels {channels}",
-            f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, {config.mapping_layers} mapping layers, "
-            f"num_ws {config.num_ws}, conv_clamp {config.conv_clamp}, resample filter {config.resample_filter}",
+            f"recognised {self.file}: {_title(digest)}network {self.which}, sha256 {digest}",
+            *inspection.architecture(found),
             f"  {sum(array.size for array in weights.values()):,} numbers in {len(weights)} arrays",
+            f"  licence: {licence}",
         ]
-        return lines, lambda folder: checkpoints.save_generator(folder, config, weights, conversion)
+        conversion |= {"notes": list(found.notes)}
+        del found  # the file's other networks
+        output_folder.write(self.output, lambda f: checkpoints.save_generator(f, config, weights, conversion))
+        print("\n".join([*lines, f"wrote {self.output}"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +93,96 @@ class Lpips:
     overwrite: bool = False
     """Replace the output folder if it holds a converted network."""
 
-    def read(self) -> tuple[list[str], Callable[[Path], None]]:
-        """Reads and converts: the lines to report, and what writes the result to a folder."""
-        from convert import lpips
+    def run(self) -> None:
+        """Converts and reports."""
+        from convert import lpips, output_folder
         from jaxgan import checkpoints
 
+        output_folder.check(self.output, overwrite=self.overwrite)
         digests = {path: _sha256(path) for path in (self.vgg, self.lin) if path is not None}
         format_name, weights = lpips.read(self.vgg, self.lin)
         conversion = _conversion(format_name, {path.name: digest for path, digest in digests.items()})
-        lines = [
-            f"recognised {self.vgg}: VGG16 with LPIPS weights, format {format_name}",
-            *(f"  sha256 {digest}  {path}" for path, digest in digests.items()),
-            f"  {sum(array.size for array in weights.values()):,} numbers in {len(weights)} arrays",
-        ]
-        return lines, lambda folder: checkpoints.save_lpips(folder, weights, conversion)
+        output_folder.write(self.output, lambda folder: checkpoints.save_lpips(folder, weights, conversion))
+        print(f"recognised {self.vgg}: VGG16 with LPIPS weights, format {format_name}")
+        print("\n".join(f"  sha256 {digest}  {path}" for path, digest in digests.items()))
+        print(f"  {sum(array.size for array in weights.values()):,} numbers in {len(weights)} arrays")
+        print(f"wrote {self.output}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """Say what a checkpoint file is, without converting it: entries, architecture, every array and where it would go.
+
+    Example: python -m convert inspect ffhq.pkl
+    """
+
+    file: tyro.conf.Positional[Path]
+    """Any checkpoint."""
+    which: Literal["g_ema", "g"] = "g_ema"
+    """Which generator to describe."""
+    like: Path | None = None
+    """For a plain state dict: config.json of a network of the same architecture."""
+
+    def run(self) -> None:
+        """Prints the description."""
+        from convert import inspection
+
+        digest = _sha256(self.file)
+        lines = inspection.describe(self.file, which=self.which, like=self.like)
+        print(f"{self.file}: {_title(digest)}{self.file.stat().st_size:,} bytes, sha256 {digest}")
+        print("\n".join(lines))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verify:
+    """Compare a converted network with an independent forward in PyTorch on the original file. Needs PyTorch.
+
+    Example: python -m convert verify ffhq.pkl networks/ffhq
+    """
+
+    file: tyro.conf.Positional[Path]
+    """The original checkpoint."""
+    folder: tyro.conf.Positional[Path]
+    """The network folder it was converted to."""
+
+    def run(self) -> None:
+        """Prints the errors of every block."""
+        from convert import verify
+        from jaxgan.errors import UserError
+
+        rows = verify.compare(self.file, self.folder)
+        width = max(len(name) for name, *_ in rows)
+        print(f"{'float32':{width}}  relative L2  largest")
+        print("\n".join(f"{name:{width}}  {relative:11.1e}  {largest:.1e}" for name, relative, largest in rows))
+        if wrong := [name for name, relative, _ in rows if not relative < verify.TOLERANCE]:
+            raise UserError(f"{self.folder} differs from {self.file} by more than {verify.TOLERANCE}: {wrong}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a converted generator as a state dict under the official PyTorch names, for other tools.
+
+    Example: python -m convert export networks/ffhq --format safetensors --output ffhq.safetensors
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """Network folder."""
+    output: Path
+    """File to write."""
+    format: Literal["state-dict", "safetensors"] = "state-dict"
+    """As `torch.save(G_ema.state_dict(), ...)` writes it, or .safetensors."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
+
+    def run(self) -> None:
+        """Exports and reports."""
+        from convert import export
+
+        count = export.write(self.folder, self.output, self.format, overwrite=self.overwrite)
+        print(f"wrote {self.output}: {count} arrays under the names of G_ema.state_dict()")
+
+
+Command = Stylegan2 | Lpips | Inspect | Verify | Export
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,43 +192,24 @@ def main(argv: Sequence[str] | None = None) -> int:
       0, or 2 after a mistake of the user's, which one line on stderr explains; nothing is written then.
     """
     try:
-        command = tyro.cli(Stylegan2 | Lpips, prog="python -m convert", args=argv, description=__doc__)
+        command = tyro.cli(Command, prog="python -m convert", args=argv, description=__doc__)
     except SystemExit as stop:  # --help, or a mistake that tyro has explained
         return int(stop.code or 0)
-    return _run(command)
+    return _run(command.run)
 
 
-def _run(command: Stylegan2 | Lpips) -> int:
+def _run(run: Callable[[], None]) -> int:
+    import absl.logging
+
     from jaxgan.errors import UserError
-    from jaxgan.safe_pickle import UnsafePickleError
 
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax warns of what is no matter, and raises what matters
     try:
-        lines = _write(command)
-    except (UserError, UnsafePickleError, OSError) as error:
-        print(f"convert: {' '.join(str(error).split())}", file=sys.stderr)
+        run()
+    except (UserError, OSError) as error:
+        print(f"convert: {' '.join(str(error).split())[:2000]}", file=sys.stderr)
         return 2
-    print("\n".join(lines))
-    print(f"wrote {command.output}")
     return 0
-
-
-def _write(command: Stylegan2 | Lpips) -> list[str]:
-    """Converts into a new folder beside the output and puts it in place when all went well."""
-    from jaxgan.errors import UserError
-
-    output = command.output
-    if output.exists() and not command.overwrite:
-        raise UserError(f"{output} exists already; choose another folder or give --overwrite.")
-    if output.exists() and not (output / "config.json").is_file():
-        raise UserError(f"{output} exists and is no converted network; it is not overwritten.")
-    lines, save = command.read()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
-        save(Path(folder) / "new")
-        if output.exists():
-            output.rename(Path(folder) / "old")
-        (Path(folder) / "new").rename(output)
-    return lines
 
 
 def _sha256(path: Path) -> str:
@@ -148,6 +218,14 @@ def _sha256(path: Path) -> str:
 
     torch_files.recognise(path)  # a clear error for a missing file or a folder
     return checkpoints.sha256(path)
+
+
+def _title(digest: str) -> str:
+    """The official name of a known file."""
+    from convert import known_files
+
+    known = known_files.KNOWN_FILES.get(digest)
+    return f"the official {known.name} ({known.content}; {known.publisher}), " if known else ""
 
 
 def _conversion(format_name: str, sources: dict[str, str]) -> dict[str, Any]:

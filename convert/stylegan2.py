@@ -48,7 +48,13 @@ def find(path: str | os.PathLike, *, which: Which = "g_ema", like: Path | None =
       CheckpointFileError: the file cannot be read.
       ConversionError: it holds another network.
     """
-    content = read_content(path)
+    return find_in_content(path, read_content(path), which=which, like=like, **settings)
+
+
+def find_in_content(
+    path: str | os.PathLike, content: Any, *, which: Which, like: Path | None, **settings: Any
+) -> Found:
+    """`find` in what `read_content` has read; `path` is for the messages."""
     try:
         if isinstance(content, dict) and any(isinstance(value, torch_files.Module) for value in content.values()):
             found = snapshot.find(content, which=which, **settings)

@@ -1,0 +1,91 @@
+"""Describes a checkpoint file without converting it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert import stylegan2, torch_files
+from convert.found import Found
+from convert.rules import ConversionError
+from convert.torch_files import Module, TensorflowNetwork
+from jaxgan.generator import GeneratorConfig
+
+
+def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[str]:
+    """Lines on what a file holds: its entries, the generator's architecture and every array with its destiny.
+
+    Raises:
+      CheckpointFileError: the file cannot be read at all. A network that is not supported is described all the same.
+    """
+    content = stylegan2.read_content(path)
+    lines = [f"  {name}: {kind}" for name, kind in _entries(content)]
+    try:
+        found = stylegan2.find_in_content(path, content, which=which, like=like)
+    except ConversionError as error:
+        arrays = torch_files.flat_arrays(content)
+        return [*lines, f"cannot be converted: {error}", *_table({n: (a, "") for n, a in arrays.items()})]
+    return [*lines, *architecture(found), *_table(_destinies(found))]
+
+
+def architecture(found: Found) -> list[str]:
+    """Lines on a generator's format and configuration."""
+    config: GeneratorConfig = found.config
+    channels = ", ".join(str(config.channels(resolution)) for resolution in config.block_resolutions)
+    return [
+        f"format {found.format}",
+        f"  StyleGAN2 {config.architecture}, {config.resolution}x{config.resolution}, channels {channels}",
+        f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, {config.mapping_layers} mapping layers, "
+        f"num_ws {config.num_ws}, image channels {config.image_channels}, conv_clamp {config.conv_clamp}, "
+        f"resample filter {config.resample_filter}",
+        *(f"  note: {note}" for note in found.notes),
+    ]
+
+
+def _entries(content: Any) -> list[tuple[str, str]]:
+    """What lies at the top of the file."""
+    if isinstance(content, tuple):
+        return [(f"entry {index}", _kind(value)) for index, value in enumerate(content[:10])]
+    if isinstance(content, dict) and not all(isinstance(value, np.ndarray) for value in content.values()):
+        return [(str(name)[:80], _kind(value)) for name, value in list(content.items())[:50]]
+    return []
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Module):
+        return f"{value.class_name}, {_count(torch_files.flat_arrays(value))}"
+    if isinstance(value, TensorflowNetwork):
+        return f"TensorFlow network {str(value.state.get('name'))[:80]}"
+    if isinstance(value, np.ndarray):
+        return f"array {value.shape} {value.dtype}"
+    if isinstance(value, (dict, list)):
+        return f"{len(value)} entries, {_count(torch_files.flat_arrays(value))}"
+    return str(value)[:80]
+
+
+def _count(arrays: Mapping[str, np.ndarray]) -> str:
+    return f"{len(arrays)} arrays of {sum(array.size for array in arrays.values()):,} numbers"
+
+
+def _destinies(found: Found) -> dict[str, tuple[np.ndarray, str]]:
+    """{name: (array, our path or why it is ignored)}"""
+    rows = {}
+    for name, array in found.arrays.items():
+        if name in found.table:
+            path, transform = found.table[name]
+            rows[name] = array, f"{path} ({transform.name})"
+        else:
+            rows[name] = array, f"ignored: {found.ignored[name]}" if name in found.ignored else "unknown"
+    return rows
+
+
+def _table(rows: Mapping[str, tuple[np.ndarray, str]]) -> list[str]:
+    width = max((len(name) for name in rows), default=0)
+    table = [
+        f"  {name:{width}}  {'x'.join(map(str, array.shape)) or 'scalar':>16}  {array.dtype!s:8} {destiny}".rstrip()
+        for name, (array, destiny) in rows.items()
+    ]
+    return [f"{len(rows)} arrays, {sum(array.size for array, _ in rows.values()):,} numbers", *table]

@@ -1,0 +1,74 @@
+"""Compares a converted network with an independent PyTorch forward on the arrays of the original file, by block."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from convert import stylegan2
+from jaxgan.errors import UserError
+
+SAMPLES, SEED = 2, 0
+TOLERANCE = 1e-5
+"""Relative L2 error, in float32; errors seen on the golden files stay under 1e-6."""
+
+
+def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
+    """Runs both networks on the same latents.
+
+    Args:
+      path: the original file.
+      folder: its network folder.
+    Returns:
+      (quantity, relative L2 error, largest absolute error) of ws, truncated ws, every block's features and image.
+    Raises:
+      UserError: PyTorch is not installed, or the two are different networks.
+    """
+    try:
+        import torch
+
+        from convert import torch_forward
+    except ImportError:
+        raise UserError("verify runs the network in PyTorch, which is not installed: pip install torch.") from None
+    import jax
+    import jax.numpy as jnp
+
+    from jaxgan import checkpoints
+
+    generator = checkpoints.load_generator(folder)
+    config = generator.config
+    conversion = json.loads((folder / "config.json").read_text()).get("conversion", {})
+    like = folder if conversion.get("format") == "state-dict" else None
+    settings = {name: getattr(config, name) for name in ("alignment_scale", "source", "source_sha256")}
+    found = stylegan2.find(path, which=conversion.get("which", "g_ema"), like=like, **settings)
+    if found.config != config:
+        raise UserError(f"{folder} holds another network than {path}: {config} and {found.config}.")
+
+    random = np.random.RandomState(SEED)
+    z = random.standard_normal((SAMPLES, config.z_dim)).astype(np.float32)
+    c = np.eye(config.c_dim, dtype=np.float32)[np.arange(SAMPLES) % config.c_dim] if config.c_dim else None
+    get = torch_forward.reader(found.format, found.arrays)
+    rows = []
+
+    def row(name: str, ours, theirs) -> None:
+        ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+        difference = ours - theirs
+        rows.append((name, float(np.linalg.norm(difference) / np.linalg.norm(theirs)), float(np.abs(difference).max())))
+
+    with torch.no_grad(), jax.default_matmul_precision("highest"):
+        labels = None if c is None else torch.tensor(c)
+        for name, psi, cutoff in (("ws", 1.0, config.num_ws), ("ws, psi 0.5, cutoff 3", 0.5, 3)):
+            ws = torch_forward.map_latents(get, config, torch.tensor(z), labels, psi, cutoff)
+            ours = jax.vmap(
+                lambda z, c, p=psi, k=cutoff: generator.mapping(z, c, truncation_psi=p, truncation_cutoff=k)
+            )(jnp.asarray(z), c if c is None else jnp.asarray(c))
+            row(name, ours, ws)
+        blocks = torch_forward.synthesize(get, config, ws)
+        ours = jax.jit(jax.vmap(generator.synthesis.block_outputs))(jnp.asarray(ws.numpy()))
+        for (r, (x, image)), (our_x, our_image) in zip(blocks.items(), ours, strict=True):
+            row(f"b{r} features", np.moveaxis(our_x, -1, 1), x)
+            if image is not None:
+                row(f"b{r} image", np.moveaxis(our_image, -1, 1), image)
+    return rows
