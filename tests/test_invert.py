@@ -331,7 +331,8 @@ def test_of_two_faces_one_is_taken_and_said(sample, tmp_path):
     images.write_png(tmp_path / "two.png", np.concatenate([photo, photo], 1))
     arguments = ("--task", "inpaint", *QUICK, "--image", tmp_path / "two.png", "--output")
     stderr = succeed(*arguments, tmp_path / "a")
-    assert f"{tmp_path}/two.png: 2 faces found, taking the largest; --face N picks another (0 to 1)" in stderr
+    assert f"{tmp_path}/two.png: 2 faces found, taking the " in stderr  # largest, or surest of equal ones
+    assert "--face N picks another (0 to 1)" in stderr
     difference = abs(pixels(tmp_path / "a" / "target.png").astype(int) - pixels(sample / "target.png"))
     assert difference.mean() < 8  # either copy, whose landmarks move a little with the picture; seen: 2.3 and 2.7
     code, stderr = call(*arguments, tmp_path / "b", "--face", 3)
