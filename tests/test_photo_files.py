@@ -153,7 +153,8 @@ def test_other_kinds_read_as_read_photo_does(tmp_path, kind):
     picture.save(path)
     photo = photo_files.read(path)
     np.testing.assert_array_equal(photo_files.to_8_bits(photo), images.read_photo(path))
-    assert len(photo.notes) == (kind in ("CMYK", "float"))
+    # Gray of 16 bits has a note where imagecodecs is missing; tests above look at it.
+    assert len([note for note in photo.notes if "imagecodecs" not in note]) == (kind in ("CMYK", "float"))
 
 
 def test_damaged_exif_is_left_out(tmp_path):
