@@ -22,6 +22,11 @@ def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[s
       CheckpointFileError: the file cannot be read at all. A network that is not supported is described all the same.
     """
     content = stylegan2.read_content(path)
+    with torch_files.named(path):
+        return _describe(path, content, which, like)
+
+
+def _describe(path: Path, content: Any, which: stylegan2.Which, like: Path | None) -> list[str]:
     lines = [f"  {name}: {kind}" for name, kind in _entries(content)]
     try:
         found = stylegan2.find_in_content(path, content, which=which, like=like)

@@ -104,10 +104,11 @@ def _find_official(arrays: Mapping[str, np.ndarray], like: Path | None, settings
         )
     config = dataclasses.replace(read_config(like), **settings)
     filters = {name: array for name, array in arrays.items() if name.endswith("resample_filter")}
-    if filters and not np.allclose(next(iter(filters.values())), official_names.filter_array(config), atol=1e-6):
-        raise ConversionError(
-            f"its resample_filter has taps {infer_taps(filters)}; --like says {config.resample_filter}."
-        )
+    if filters:
+        taps, wanted = infer_taps(filters), official_names.filter_array(config)
+        first = next(iter(filters.values()))
+        if first.shape != wanted.shape or not np.allclose(first, wanted, atol=1e-6):
+            raise ConversionError(f"its resample_filter has taps {taps}; --like says {config.resample_filter}.")
     ignored = dict.fromkeys(official_names.filter_names(config), official_names.IGNORED_FILTER)
     return Found(FORMAT, config, arrays, official_names.generator_table(config), ignored)
 

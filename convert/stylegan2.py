@@ -56,20 +56,23 @@ def find_in_content(
 ) -> Found:
     """`find` in what `read_content` has read; `path` is for the messages."""
     try:
-        if isinstance(content, dict) and any(isinstance(value, torch_files.Module) for value in content.values()):
-            found = snapshot.find(content, which=which, **settings)
-        elif isinstance(content, tuple) and any(isinstance(v, torch_files.TensorflowNetwork) for v in content):
-            found = tensorflow.find(content, which=which, **settings)
-        else:
-            arrays = torch_files.flat_arrays(content)
-            return state_dicts.find(arrays, which=which, like=like, **settings)
-        if like is not None:
-            raise ConversionError(f"a file of the format {found.format} describes itself; leave --like away.")
-        return found
+        with torch_files.named(path):
+            return _find(content, which, like, settings)
     except ConversionError as error:
         raise ConversionError(f"{path}: {error}") from error
-    except CheckpointFileError as error:  # a module or container inside that is none
-        raise CheckpointFileError(f"{path}: {error}") from error
+
+
+def _find(content: Any, which: Which, like: Path | None, settings: dict[str, Any]) -> Found:
+    if isinstance(content, dict) and any(isinstance(value, torch_files.Module) for value in content.values()):
+        found = snapshot.find(content, which=which, **settings)
+    elif isinstance(content, tuple) and any(isinstance(v, torch_files.TensorflowNetwork) for v in content):
+        found = tensorflow.find(content, which=which, **settings)
+    else:
+        arrays = torch_files.flat_arrays(content)
+        return state_dicts.find(arrays, which=which, like=like, **settings)
+    if like is not None:
+        raise ConversionError(f"a file of the format {found.format} describes itself; leave --like away.")
+    return found
 
 
 def read_content(path: str | os.PathLike) -> Any:

@@ -255,13 +255,13 @@ SNAPSHOT_GLOBALS = {
 def _opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """The file, with errors under its name."""
     recognise(path)
-    with open(path, "rb") as file, _named(path):
+    with open(path, "rb") as file, named(path):
         yield file
 
 
 @contextmanager
 def _opened_zip(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
-    with _named(path):
+    with named(path):
         try:
             archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, RecursionError, MemoryError) as error:
@@ -271,7 +271,8 @@ def _opened_zip(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
 
 
 @contextmanager
-def _named(path: str | os.PathLike) -> Iterator[None]:
+def named(path: str | os.PathLike) -> Iterator[None]:
+    """Puts the file's name before the errors that lack it."""
     try:
         yield
     except CheckpointFileError as error:

@@ -86,7 +86,7 @@ def rebuild_tensor(
     numbers = (offset, *size, *stride)
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
         raise CheckpointFileError("a tensor has no storage.")
-    if any(type(n) is not int or n < 0 for n in numbers):
+    if any(type(n) is not int or not 0 <= n < 2**48 for n in numbers):
         raise CheckpointFileError(f"a tensor has offset, shape and strides {str(numbers)[:200]}; expected sizes.")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else offset
@@ -96,7 +96,7 @@ def rebuild_tensor(
             f"a tensor of shape {size}, strides {stride}, offset {offset} exceeds its storage of {storage.size}."
         )
     if not count:
-        return np.zeros((0,) if max(size) > 2**40 else size, storage.dtype)
+        return np.zeros(size, storage.dtype)
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
 

