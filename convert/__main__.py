@@ -52,7 +52,7 @@ class Stylegan2:
 
     def run(self) -> None:
         """Converts and reports."""
-        from convert import inspection, known_files, output_folder, stylegan2
+        from convert import inspection, known_files, output_folder, stylegan2, torch_files
         from jaxgan import checkpoints
         from jaxgan.errors import UserError
 
@@ -62,7 +62,8 @@ class Stylegan2:
             raise UserError(f"{self.file} has SHA-256 {digest}, expected {self.expect_sha256}; download it again.")
         settings = {"alignment_scale": self.alignment_scale, "source": self.file.name, "source_sha256": digest}
         found = stylegan2.find(self.file, which=self.which, like=self.like, **settings)
-        config, weights = found.config, found.weights()
+        with torch_files.named(self.file):
+            config, weights = found.config, found.weights()
         licence = known_files.licence_note(digest)
         conversion = _conversion(found.format, {self.file.name: digest}) | {"which": self.which, "licence": licence}
         lines = [

@@ -39,7 +39,7 @@ class Found:
         """{"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
 
         Raises:
-          ConversionError: lists every array that is missing, unknown, misshapen or of another dtype.
+          ConversionError: lists every array that is missing, unknown, misshapen, of another dtype or not finite.
         """
         return rules.to_ours(self.table, self.arrays, expected_shapes(self.config), ignored=self.ignored)
 

@@ -67,7 +67,7 @@ def to_ours(
     Returns:
       {our path: contiguous array} with exactly the entries of `expected`.
     Raises:
-      ConversionError: lists every array that is missing, unknown, misshapen or of another dtype.
+      ConversionError: lists every array that is missing, unknown, misshapen, of another dtype or not finite.
     """
     ignored = ignored or {}
     paths = [path for path, _ in table.values()]
@@ -90,6 +90,8 @@ def to_ours(
             problems.append(f"{name} has shape {array.shape}, which does not become {leaf.shape} ({transform.name})")
         elif converted.dtype != leaf.dtype:
             problems.append(f"{name} has dtype {array.dtype}, expected {leaf.dtype}")
+        elif not np.isfinite(converted).all():
+            problems.append(f"{name} has NaN or infinite entries")
         weights[path] = converted
     if problems:
         raise ConversionError(f"{len(problems)} problems: " + "; ".join(problems))

@@ -29,10 +29,8 @@ def read(
       ConversionError: it holds another network, or its arrays do not fit.
     """
     found = find(path, which=which, like=like, **settings)
-    try:
+    with torch_files.named(path):
         return found.config, found.weights()
-    except ConversionError as error:
-        raise ConversionError(f"{path}: {error}") from error
 
 
 def find(path: str | os.PathLike, *, which: Which = "g_ema", like: Path | None = None, **settings: Any) -> Found:
@@ -55,11 +53,8 @@ def find_in_content(
     path: str | os.PathLike, content: Any, *, which: Which, like: Path | None, **settings: Any
 ) -> Found:
     """`find` in what `read_content` has read; `path` is for the messages."""
-    try:
-        with torch_files.named(path):
-            return _find(content, which, like, settings)
-    except ConversionError as error:
-        raise ConversionError(f"{path}: {error}") from error
+    with torch_files.named(path):
+        return _find(content, which, like, settings)
 
 
 def _find(content: Any, which: Which, like: Path | None, settings: dict[str, Any]) -> Found:

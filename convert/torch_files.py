@@ -29,6 +29,7 @@ from convert.torch_tensors import (
     read_storage,
     read_zip,
 )
+from jaxgan.errors import UserError
 from jaxgan.safe_pickle import NUMPY_GLOBALS
 
 Kind = Literal["pickle", "legacy", "zip", "torchscript", "npz", "safetensors"]
@@ -275,8 +276,10 @@ def named(path: str | os.PathLike) -> Iterator[None]:
     """Puts the file's name before the errors that lack it."""
     try:
         yield
-    except CheckpointFileError as error:
-        raise CheckpointFileError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _zip_kind(path: Path) -> Kind:

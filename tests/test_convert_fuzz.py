@@ -1,4 +1,4 @@
-"""Damaged copies of the golden checkpoints, through the command line: one clear line or a network, never anything else."""
+"""Damaged copies of the golden checkpoints, through the command line: one clear line or a network, nothing else."""
 
 import math
 import os
@@ -13,7 +13,7 @@ from parity import REFERENCE
 from convert.__main__ import main
 
 MEMORY_KB = 400_000
-"""Growth of the process over a run, a warm-up excepted; the files are about 1 MB, Orbax and XLA keep some of their own."""
+"""Growth of the process over a run after a warm-up; the files are about 1 MB, Orbax and XLA keep some of their own."""
 
 
 def opcode_places(content: bytes) -> list[int]:
