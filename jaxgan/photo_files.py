@@ -145,7 +145,8 @@ def _reduced_depth(values: UInt[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sh
 def _eight_bits(picture: Image.Image, notes: list[str]) -> np.ndarray:
     """All channels of a picture [H, W, 1 to 4]: gray, gray and alpha, RGB or RGBA."""
     if picture.mode.startswith("I") or picture.mode == "F":
-        notes.append("its gray values of more than 8 bits are reduced to 8")
+        if not any("are reduced to 8" in note for note in notes):
+            notes.append("its gray values of more than 8 bits are reduced to 8")
         return np.asarray(gray_8bit(picture))[..., None]
     if picture.mode in ("1", "L"):
         mode = "LA" if picture.has_transparency_data else "L"
