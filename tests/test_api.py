@@ -14,7 +14,7 @@ import jaxgan
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(f"jaxgan.{module.name}" for module in pkgutil.iter_modules(jaxgan.__path__))
-KEY_AFTER_THE_NETWORKS = {"invert", "invert_batch", "initial_state", "run_chunk"}  # the project's interface fixes it
+KEY_AFTER_OTHERS = {"invert", "invert_batch", "initial_state", "run_chunk", "put"}  # networks or a place come first
 
 
 def sources(package: str) -> list[Path]:
@@ -84,7 +84,7 @@ def test_a_key_comes_first(module):
             continue
         parameters = [parameter for parameter in inspect.signature(value).parameters if parameter != "self"]
         assert "rng" not in parameters, name
-        if {"key", "keys"} & set(parameters) and name.rsplit(".", 1)[-1] not in KEY_AFTER_THE_NETWORKS:
+        if {"key", "keys"} & set(parameters) and name.rsplit(".", 1)[-1] not in KEY_AFTER_OTHERS:
             assert parameters[0] in ("key", "keys"), name
         for parameter in ("key", "keys"):
             if parameter in parameters:
