@@ -113,7 +113,7 @@ def evaluate_task(config: Config, task: str, settings, generator, lpips, photogr
     import tqdm
 
     from experiments import report, tasks
-    from jaxgan import images, inversion
+    from jaxgan import batch, images
 
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(config.seed), i))(jnp.arange(len(photographs)))
     degrade = jax.jit(jax.vmap(lambda degradation, image: degradation(image)))
@@ -129,16 +129,17 @@ def evaluate_task(config: Config, task: str, settings, generator, lpips, photogr
         degradations = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
         observed = degrade(degradations, truth)
         start = time.perf_counter()
-        result = inversion.invert_batch(generator, lpips, observed, degradations, settings, keys[part])
+        results = batch.invert_batch(generator, lpips, observed, degradations, settings, keys[part])
+        restored = jnp.stack([result.image for result in results])
         seconds = (time.perf_counter() - start) / len(truth)
-        again = degrade(degradations, result.image)
+        again = degrade(degradations, restored)
         for index in range(len(truth)):
             row = {"task": task, "image": first + index, "steps": settings.steps, "seconds": round(seconds, 2)}
-            for name, pair in (("truth", (result.image, truth)), ("observed", (again, observed))):
+            for name, pair in (("truth", (restored, truth)), ("observed", (again, observed))):
                 values = report.compare(lpips, pair[0][index], pair[1][index])
                 row |= {f"{metric}_{name}": values[metric] for metric in METRICS}
             rows.append(row)
-            tiles.append([truth[index], observed[index], result.image[index], again[index]])
+            tiles.append([truth[index], observed[index], restored[index], again[index]])
         bar.update(len(truth))
     bar.close()
     sheet = np.concatenate([np.concatenate([np.asarray(t) for t in column], 0) for column in tiles], 1)

@@ -132,7 +132,7 @@ def weighted_terms(losses: LossTerms, config: InversionConfig) -> dict[str, np.n
 
 def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None:
     """A row per step: the terms before their weights, and the learning rate."""
-    rates = np.asarray(jax.vmap(config.learning_rate_at)(jnp.arange(config.steps)))
+    rates = np.asarray(jax.vmap(config.learning_rate_at)(jnp.arange(len(losses.total))))
     partial = path.with_name(f".{path.name}")
     with open(partial, "w", newline="") as file:
         writer = csv.writer(file)

@@ -7,7 +7,7 @@ depends neither on its neighbours, nor on its place, nor on when it came; only, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxgan import inversion
+from jaxgan import inversion, latents
+from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, InversionState, LossTerms, Problem
+from jaxgan.inversion import InversionConfig, InversionResult, InversionState, LossTerms, Problem
+from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
 
 AXIS = "images"
@@ -64,12 +66,12 @@ class Batch:
         self._spread = NamedSharding(mesh, PartitionSpec(AXIS))
         self._networks = jax.device_put((generator, lpips), NamedSharding(mesh, PartitionSpec()))
         self._places: tuple[Problem, Any, InversionState] | None = None
-        self._advance = jax.jit(partial(_advance, config, chunk_steps, mesh))
+        self._mesh = mesh
         self._compiled: jax.stages.Compiled | None = None
 
     def put(self, place: int, problem: Problem, key: PRNGKeyArray, state: InversionState) -> None:
         """Begins (or continues) an inversion in a place; the first one fills all other places as padding."""
-        one = jax.tree.map(jnp.asarray, (problem, jax.random.key_data(key), state))
+        one = _arrays(problem, key, state)
         if self._places is None:
             whole = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.size, *leaf.shape)), one)
             self._places = jax.device_put(whole, self._spread)
@@ -88,14 +90,22 @@ class Batch:
         Returns:
           The terms `[size, chunk_steps]`; those of frozen steps mean nothing.
         """
-        self._compile()
+        self._compile(self._places)
         states, terms = jax.block_until_ready(self._compiled(self._networks, *self._places))
         self._places = (*self._places[:2], states)
         return jax.tree.map(np.asarray, terms)
 
-    def bytes_needed(self) -> int:
-        """Memory of one device that `advance` takes, by the compiler's analysis; an image must have been put."""
-        self._compile()
+    def render(self) -> Float[np.ndarray, "size h w 3"]:
+        """The images of all places as they are now, on the host."""
+        return np.asarray(_render(self._networks[0], self._places[2].latents, mesh=self._mesh))
+
+    def bytes_needed(self, problem: Problem, key: PRNGKeyArray, state: InversionState) -> int:
+        """Memory of one device that `advance` will take for images like this one, by the compiler's analysis."""
+
+        def place(leaf: Array) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((self.size, *leaf.shape), leaf.dtype, sharding=self._spread)
+
+        self._compile(jax.tree.map(place, _arrays(problem, key, state)))
         analysis = self._compiled.memory_analysis()
         return (
             analysis.argument_size_in_bytes
@@ -104,9 +114,69 @@ class Batch:
             - analysis.alias_size_in_bytes
         )
 
-    def _compile(self) -> None:
+    def _compile(self, places: Any) -> None:
+        """Compiles, or takes what an earlier batch of the same kind has compiled."""
         if self._compiled is None:
-            self._compiled = self._advance.lower(self._networks, *self._places).compile()
+            leaves, structure = jax.tree.flatten((self._networks, *places))
+            shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+            kind = (self._config, self.chunk_steps, self._mesh, structure, shapes)
+            if kind not in _PROGRAMS:
+                settings = {"config": self._config, "length": self.chunk_steps, "mesh": self._mesh}
+                _PROGRAMS[kind] = _advance.lower(self._networks, *places, **settings).compile()
+            self._compiled = _PROGRAMS[kind]
+
+
+_PROGRAMS: dict[Any, jax.stages.Compiled] = {}
+
+
+def invert_batch(
+    generator: Generator,
+    lpips: LPIPS,
+    targets: Float[Array, "n h w 3"],
+    degradations: Degradation,
+    config: InversionConfig,
+    keys: PRNGKeyArray,
+    *,
+    chunk_steps: int = 25,
+) -> list[InversionResult]:
+    """`invert` for several images at once; `Batch` is for images that come and go.
+
+    Args:
+      targets: the observed images.
+      degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
+      config: settings of all of them.
+      keys: `[n]`, one per image.
+      chunk_steps: steps between two returns to Python.
+    Returns:
+      A result per image.
+    """
+    if targets.shape[1:] != generator.config.image_shape:
+        raise ValueError(
+            f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
+        )
+    statistics = latents.w_statistics(generator, samples=config.w_samples)
+    batch = Batch(generator, lpips, config, len(targets), chunk_steps=chunk_steps)
+    histories: list[list[LossTerms]] = [[] for _ in targets]
+    for place, target in enumerate(targets):
+        degradation = jax.tree.map(lambda leaf, place=place: leaf[place], degradations)
+        problem = inversion.make_problem(generator, lpips, target, degradation, config, statistics=statistics)
+        batch.put(place, problem, keys[place], inversion.initial_state(generator, statistics, config, keys[place]))
+    results: dict[int, InversionResult] = {}
+    while len(results) < len(targets):
+        terms = batch.advance()
+        for place, history in enumerate(histories):
+            if place not in results:
+                history.append(inversion.terms_of_place(terms, place, config, history))
+                inversion.check_finite(history[-1], inversion.steps_done(history[:-1]), image=place)
+                if inversion.is_done(config, history):
+                    results[place] = inversion.result_of(
+                        generator, config, batch.state(place), inversion.concatenate(history)
+                    )
+    return [results[place] for place in range(len(targets))]
+
+
+def _arrays(problem: Problem, key: PRNGKeyArray, state: InversionState) -> Any:
+    return jax.tree.map(jnp.asarray, (problem, jax.random.key_data(key), state))
 
 
 @jax.jit
@@ -114,7 +184,8 @@ def _put(places, place, one):
     return jax.tree.map(lambda whole, leaf: whole.at[place].set(leaf), places, one)
 
 
-def _advance(config: InversionConfig, length: int, mesh: Mesh, networks, problems, keys, states):
+@partial(jax.jit, static_argnames=("config", "length", "mesh"))
+def _advance(networks, problems, keys, states, *, config: InversionConfig, length: int, mesh: Mesh):
     """A chunk of every place, each device for its own places: nothing is sent between devices."""
 
     def one(networks, problem, key_data, state):
@@ -128,12 +199,21 @@ def _advance(config: InversionConfig, length: int, mesh: Mesh, networks, problem
 
         return jax.lax.scan(body, state, None, length)
 
-    spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
-    run = jax.shard_map(
-        jax.vmap(one, (None, 0, 0, 0)),
-        mesh=mesh,
-        in_specs=(everywhere, spread, spread, spread),
-        out_specs=spread,
-        check_vma=False,
-    )
-    return run(networks, problems, keys, states)
+    return _on_each_device(mesh, one)(networks, problems, keys, states)
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _render(generator: Generator, latents: Latents, *, mesh: Mesh):
+    return _on_each_device(mesh, inversion.render)(generator, latents)
+
+
+def _on_each_device(mesh: Mesh, function: Callable) -> Callable:
+    """Maps over the places, with the networks, which come first, everywhere."""
+
+    def run(networks, *places):
+        mapped = jax.vmap(function, (None, *(0 for _ in places)))
+        spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
+        specs = (everywhere, *(spread for _ in places))
+        return jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)(networks, *places)
+
+    return run

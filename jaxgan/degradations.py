@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ class Mask:
       mask: `[H, W]`, 1 where the pixel is observed, 0 where it is missing.
     """
 
-    mask: Float[Array, "h w"]
+    mask: Any  # as a leaf of a pytree it may be batched or abstract
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         return jnp.where(self.mask[:, :, None] > 0.5, image, jnp.asarray(IMAGE_SHIFT)[None, None, :])
@@ -84,11 +84,11 @@ class GaussianBlur(_CompleteObservation):
     """Convolves with a sampled, normalised Gaussian; the border is mirrored without repeating its pixels.
 
     Attributes:
-      sigma: standard deviation in pixels, positive.
+      sigma: standard deviation in pixels, positive, `[]`.
       kernel_size: taps along each axis, odd; beyond it the Gaussian is cut off.
     """
 
-    sigma: Float[Array, ""]
+    sigma: Any
     kernel_size: int
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:

@@ -43,6 +43,7 @@ class InversionConfig:
       w_samples: latents that w_avg and w_std are estimated from.
       adam_b1, adam_b2, adam_eps: Adam's constants.
       keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
+      patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
     """
 
     steps: int = 500
@@ -60,6 +61,7 @@ class InversionConfig:
     adam_b2: float = 0.999
     adam_eps: float = 1e-8
     keep: Literal["best", "last"] = "best"
+    patience: int | None = None
 
     def __post_init__(self):
         problems = []
@@ -76,6 +78,8 @@ class InversionConfig:
         for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.patience is not None and self.patience < 1:
+            problems.append(f"patience must be at least 1, got {self.patience}")
         if problems:
             raise ValueError("InversionConfig: " + "; ".join(problems))
 
@@ -217,61 +221,58 @@ def invert(
         state, history = initial_state(generator, problem.statistics, config, key), []
     else:
         state, history = resume_from[0], [resume_from[1]]
-    while int(state.step) < config.steps:
+    while not is_done(config, history):
         length = min(chunk_steps, config.steps - int(state.step))
         state, terms = run_chunk(generator, lpips, problem, config, key, state, length)
         history.append(jax.tree.map(np.asarray, terms))
-        _check_finite(terms, int(state.step) - length)
+        check_finite(terms, int(state.step) - length)
         if on_chunk is not None:
-            on_chunk(state, _concatenate(history))
-    kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
-    ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)
-    return InversionResult(ws, kept.noise, render(generator, kept), _concatenate(history), int(returned_step), state)
+            on_chunk(state, concatenate(history))
+    return result_of(generator, config, state, concatenate(history))
 
 
-def invert_batch(
-    generator: Generator,
-    lpips: LPIPS,
-    targets: Float[Array, "n h w 3"],
-    degradations: Degradation,
-    config: InversionConfig,
-    keys: PRNGKeyArray,
-    *,
-    chunk_steps: int = 25,
-    on_chunk: Callable[[InversionState, LossTerms], None] | None = None,
+def is_done(config: InversionConfig, history: list[LossTerms]) -> bool:
+    """Whether an image has had all its steps, or has converged (see `InversionConfig.patience`)."""
+    steps = steps_done(history)
+    if steps >= config.steps or config.patience is None or steps <= config.patience:
+        return steps >= config.steps
+    total = concatenate(history).total
+    return bool(total.min() > 0.99 * total[: -config.patience].min())
+
+
+def steps_done(history: list[LossTerms]) -> int:
+    """Steps whose losses are in a history."""
+    return sum(len(terms.total) for terms in history)
+
+
+def terms_of_place(terms: LossTerms, place: int, config: InversionConfig, history: list[LossTerms]) -> LossTerms:
+    """An image's own losses of what `Batch.advance` returned, without those of frozen steps."""
+    length = min(terms.total.shape[1], config.steps - steps_done(history))
+    return jax.tree.map(lambda term: term[place, :length], terms)
+
+
+def result_of(
+    generator: Generator, config: InversionConfig, state: InversionState, losses: LossTerms
 ) -> InversionResult:
-    """`invert` for several images at once: every array of arguments and result has a leading axis `n`.
-
-    Args:
-      degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
-      keys: `[n]`, one per image.
-    """
-    if targets.shape[1:] != generator.config.image_shape:
-        raise ValueError(
-            f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
-        )
-    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
-    problems, states = _start_batch(generator, lpips, targets, degradations, config, keys, statistics)
-    history: list[LossTerms] = []
-    for first in range(0, config.steps, chunk_steps):
-        length = min(chunk_steps, config.steps - first)
-        states, terms = _run_batch_chunk(generator, lpips, problems, config, keys, states, length)
-        history.append(jax.tree.map(lambda term: np.asarray(term).T, terms))  # [length, n]
-        _check_finite(history[-1], first)
-        if on_chunk is not None:
-            on_chunk(states, _concatenate(history))
-    kept, steps = (states.best, states.best_step) if config.keep == "best" else (states.latents, states.step)
-    ws = jax.vmap(partial(latents_lib.broadcast, num_ws=generator.config.num_ws))(kept.w)
-    images = jax.jit(jax.vmap(render, (None, 0)))(generator, kept)
-    losses_of_each = jax.tree.map(lambda term: term.T, _concatenate(history))
-    return InversionResult(ws, kept.noise, images, losses_of_each, np.asarray(steps), states)
+    """The outcome of an inversion that ended in a state."""
+    kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
+    kept = jax.tree.map(jnp.asarray, kept)
+    ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)
+    return InversionResult(ws, kept.noise, render(generator, kept), losses, int(returned_step), state)
 
 
 def make_problem(
-    generator: Generator, lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig
+    generator: Generator,
+    lpips: LPIPS,
+    target: Float[Array, "h w 3"],
+    degradation: Degradation,
+    config: InversionConfig,
+    *,
+    statistics: WStatistics | None = None,
 ) -> Problem:
-    """Computes what stays fixed: features of the observation, statistics of w."""
-    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
+    """Computes what stays fixed: features of the observation and, unless given, statistics of w."""
+    if statistics is None:
+        statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
     return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config, statistics)
 
 
@@ -285,39 +286,6 @@ def _make_problem(
 ) -> Problem:
     observed = _to_feature_size(degradation.hide_missing(target), config.feature_size)
     return Problem(degradation, lpips.features(observed), statistics)
-
-
-@partial(jax.jit, static_argnames="config")
-def _start_batch(
-    generator: Generator,
-    lpips: LPIPS,
-    targets: Float[Array, "n h w 3"],
-    degradations: Degradation,
-    config: InversionConfig,
-    keys: PRNGKeyArray,
-    statistics: WStatistics,
-) -> tuple[Problem, InversionState]:
-    def start(target, degradation, key):
-        problem = _make_problem(lpips, target, degradation, config, statistics)
-        return problem, initial_state(generator, statistics, config, key)
-
-    return jax.vmap(start)(targets, degradations, keys)
-
-
-@partial(jax.jit, static_argnames=("config", "length"))
-def _run_batch_chunk(
-    generator: Generator,
-    lpips: LPIPS,
-    problems: Problem,
-    config: InversionConfig,
-    keys: PRNGKeyArray,
-    states: InversionState,
-    length: int,
-) -> tuple[InversionState, LossTerms]:
-    def run(problem, key, state):
-        return run_chunk(generator, lpips, problem, config, key, state, length)
-
-    return jax.vmap(run)(problems, keys, states)
 
 
 def initial_state(
@@ -424,16 +392,21 @@ def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_
     return losses.average_pool(image, image.shape[0] // size) if image.shape[0] > size else image
 
 
-def _concatenate(history: list[LossTerms]) -> LossTerms:
+def concatenate(history: list[LossTerms]) -> LossTerms:
+    """Losses of several chunks, one after the other."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *history)
 
 
-def _check_finite(terms: LossTerms, first_step: int) -> None:
-    total = np.asarray(terms.total).reshape(len(terms.total), -1)  # [steps, images]
+def check_finite(terms: LossTerms, first_step: int, image: int | None = None) -> None:
+    """Looks for the first loss that is not a number.
+
+    Raises:
+      FloatingPointError: it is there; the message has the step, counted from `first_step`.
+    """
+    total = np.asarray(terms.total)
     if not np.isfinite(total).all():
-        row, image = np.argwhere(~np.isfinite(total))[0]
-        place = f" of image {image}" if total.shape[1] > 1 else ""
+        row = int(np.argmin(np.isfinite(total)))
         raise FloatingPointError(
-            f"the loss{place} is {total[row, image]} at step {first_step + row}; "
+            f"the loss{'' if image is None else f' of image {image}'} is {total[row]} at step {first_step + row}; "
             "lower the learning rate, or check the input."
         )

@@ -14,7 +14,7 @@ import jaxgan
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(f"jaxgan.{module.name}" for module in pkgutil.iter_modules(jaxgan.__path__))
-KEY_AFTER_OTHERS = {"invert", "invert_batch", "initial_state", "run_chunk", "put"}  # networks or a place come first
+KEY_AFTER_OTHERS = {"invert", "invert_batch", "initial_state", "run_chunk", "put", "bytes_needed"}  # others come first
 
 
 def sources(package: str) -> list[Path]:
