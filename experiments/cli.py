@@ -8,8 +8,13 @@ from typing import Any, TypeVar
 
 Config = TypeVar("Config")
 
+INCOMPLETE = 1
 USER_MISTAKE = 2
 INTERRUPTED = 130
+
+
+class Incomplete(Exception):
+    """Some of many things failed, the others are done."""
 
 
 def run_command(
@@ -24,7 +29,8 @@ def run_command(
       prog: the program's name in the help.
       manual: text of the help.
     Returns:
-      Exit code: 0, 2 for a mistake of the user (told in one line on stderr), 130 after Ctrl-C.
+      Exit code: 0, 1 if some of many things failed, 2 for a mistake of the user (told in one line on stderr), 130 after
+      Ctrl-C.
     """
     import tyro  # only the command line needs it: `run(Config(...))` works without
 
@@ -43,6 +49,9 @@ def run_command(
 
     try:
         run(config)
+    except Incomplete as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return INCOMPLETE
     except (UserError, OSError, FloatingPointError) as error:
         print(f"{prog}: error: {describe(error)}", file=sys.stderr)
         return USER_MISTAKE

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 from experiments import cli
 
 if TYPE_CHECKING:
+    from experiments.restoration import Photograph
     from jaxgan import LPIPS, Generator
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
@@ -42,7 +43,11 @@ class Config:
     """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order deblur, colorize, inpaint."""
 
     image: tuple[Path, ...] = ()
-    """Photographs to restore; several get a folder each inside the output folder. Default: the sample portrait."""
+    """Photographs to restore, folders of them or patterns like 'faces/*.jpg'; several get a folder each inside the
+    output folder. Default: the sample portrait."""
+    jobs: Path | None = None
+    """Instead of --image: a file with a line of JSON per photograph, like {"image": "a.jpg", "task": "deblur"}, where
+    any option of a single photograph may be set."""
     already_aligned: bool = False
     """The images are square face crops already: only resize them, look for no face."""
     already_degraded: bool = False
@@ -71,10 +76,23 @@ class Config:
     overwrite: bool = False
     """Replace what an earlier run left in the output folder."""
 
+    batch_size: int | Literal["auto"] = "auto"
+    """Faces that are inverted at once; auto takes what fits into memory. The same size repeats every bit."""
+    shard: str | None = None
+    """I/N: take every N-th photograph, beginning with the I-th, for job arrays."""
+    cluster: str | None = None
+    """Run on a Ray cluster: `local` or its address. Needs the extra jaxgan[cluster]."""
+
     steps: int | None = None
     """Optimisation steps. Default: 300."""
+    patience: int | None = None
+    """Stop a face when so many steps lowered the lowest loss by less than 1 %. Default: never."""
     seed: int = 0
-    """Seed of the noise maps and of the jitter of w."""
+    """Seed of the noise maps and of the jitter of w; the photograph's file name goes in, too."""
+    seeds: tuple[int, ...] = ()
+    """Several seeds: a folder seed-S for each, and the result nearest to the observation around them."""
+    restarts: int = 1
+    """The same for so many seeds, counted from --seed."""
     learning_rate: float | None = None
     """Adam's largest step size. Default: 0.1."""
     latent_space: Literal["w", "w_plus"] | None = None
@@ -113,123 +131,83 @@ class Config:
 
 
 def run(config: Config) -> list[Path]:
-    """Runs the command; prints progress, writes the output folders and returns them."""
+    """Runs the command; prints progress, writes the output folders and returns them.
+
+    Raises:
+      cli.Incomplete: some of several photographs failed, the others are done.
+    """
+    import jax
+
     import jaxgan
-    from experiments import face_options, paste_back, photographs, run_folder, tasks
+    from experiments import face_options, restarts, run_folder, sources, tasks
+    from experiments.restoration import Photograph, Restoration
     from jaxgan import images
 
-    paths = config.image or (images.sample_photo_path(),)
-    folders = run_folder.plan(config.output or Path("outputs"), config.task, paths, is_named=config.output is not None)
-    inversion_config = tasks.inversion_config(config)
-    tasks.check_options(config)
-    face_options.check(config, len(paths))
+    found = sources.collect(config, default=images.sample_photo_path())
+    is_one = len(found) == 1 and config.shard is None and config.jobs is None
+    name = f"{config.task}-{found[0].path.stem}" if is_one else config.task
+    root = config.output or Path("outputs") / name
+    folders = run_folder.plan(root, [source.path for source in found]) if not is_one else [root]
+    found, folders = sources.share(found, config.shard), sources.share(folders, config.shard)
+    restarts.check(config)
+    for source in found:
+        tasks.check_options(source.config)
+        tasks.inversion_config(source.config)
+    face_options.check(config, len(found))
+    devices = jax.local_devices()
+    sources.check_batch_size(config.batch_size, len(devices))
     generator = jaxgan.load_generator(config.model)
-    resolution = generator.config.resolution
-    # Every photograph is read and every folder claimed before the first is worked on: mistakes show at once.
-    crops = [photographs.load_crops(path, config, generator.config, say=_say) for path in paths]
+    photographs = [Photograph(*pair) for pair in zip(found, folders, strict=True)]
+    if is_one:
+        # Read before a folder is made: mistakes show at once and leave nothing.
+        photographs[0].load(generator, _say)
+    else:
+        run_folder.check_many(folders, resume=config.resume, overwrite=config.overwrite)
     lpips = jaxgan.load_lpips(config.lpips)
-    jobs = [
-        (run_folder.of_face(folder, crop.index) if face_options.are_several(config) else folder, path, crop)
-        for folder, path, faces in zip(folders, paths, crops, strict=True)
-        for crop in faces
-    ]
-    degradations = [tasks.degradations(config, resolution, crop.mask) for _, _, crop in jobs]
-    claims = {job: run_folder.settings(config, inversion_config, path, generator) for job, path, _ in jobs}
-    runs = run_folder.RunFolder.claim(claims, resume=config.resume, overwrite=config.overwrite)
-    for (_, path, crop), (true, assumed), run_ in zip(jobs, degradations, runs, strict=True):
-        if run_.is_finished:
-            _say(f"{run_.path} is finished already; nothing to resume.")
-            continue
-        with _explain_how_to_go_on(run_.path):
-            _invert_one(config, inversion_config, generator, lpips, path, crop, true, assumed, run_)
-    for folder, path in zip(folders, paths, strict=True) if config.paste_back else ():
-        with _explain_how_to_go_on(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            restored = [(crop, job) for job, job_path, crop in jobs if job_path == path]
-            paste_back.write(folder, path, restored, config, resolution, say=_say)
+    if not is_one:
+        _restore_many(config, generator, lpips, photographs, root)
+        return folders
+    count = len(devices) if len(photographs[0].crops) * len(restarts.seeds(config)) > 1 else 1
+    restoration = Restoration(generator, lpips, photographs, batch_size=config.batch_size, devices=devices[:count])
+    with _explain_how_to_go_on(root):
+        restoration.run(resume=config.resume, overwrite=config.overwrite)
     return folders
+
+
+def _restore_many(config: Config, generator: Generator, lpips: LPIPS, photographs: list[Photograph], root: Path):
+    """Restores several photographs, and keeps a manifest of them."""
+    import jax
+
+    from experiments import cluster, contact_sheet, manifest, run_folder
+    from experiments.restoration import Restoration
+
+    settings = {"options": run_folder.options(config), "batch_size": config.batch_size}
+    record = manifest.Manifest(root / manifest.name(config.shard), settings, resume=config.resume)
+    left = [photo for photo in photographs if not (record.is_finished(photo.name) and photo.is_complete())]
+    if len(left) < len(photographs):
+        _say(f"{root}: {len(photographs) - len(left)} of {len(photographs)} photographs are finished already.")
+    with _explain_how_to_go_on(root):
+        if config.cluster is None:
+            restoration = Restoration(
+                generator, lpips, left, batch_size=config.batch_size, devices=jax.local_devices(), record=record
+            )
+            restoration.run(resume=True, overwrite=False)  # what was to be replaced is gone
+        else:
+            cluster.restore(config.cluster, generator, lpips, left, batch_size=config.batch_size, record=record)
+    sheet = root / manifest.name(config.shard).replace("manifest", "contact_sheet").replace(".jsonl", ".png")
+    contact_sheet.write(sheet, [photo.folder for photo in photographs])
+    _say(f"{root}: {len(photographs)} photographs; {record.path.name} lists them, {sheet.name} shows them.")
+    if failed := [photo for photo in left if photo.error is not None]:
+        reasons = "".join(f"\n  {photo.path}: {photo.error}" for photo in failed)
+        raise cli.Incomplete(f"{len(failed)} of {len(photographs)} photographs failed:{reasons}")
 
 
 @contextlib.contextmanager
 def _explain_how_to_go_on(folder: Path) -> Iterator[None]:
-    """Adds to an error in the middle of a run what to do next."""
-    from jaxgan.errors import UserError
-
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"To go on with {folder}, repeat the command with --resume.") from None
-    except OSError as error:
-        raise UserError(
-            f"{folder}: {cli.describe(error)}; make room or give access, then repeat the command with --resume."
-        ) from error
-    except FloatingPointError as error:
-        raise UserError(f"{folder}: {error} Start again with --overwrite.") from error
-
-
-def _invert_one(config, inversion_config, generator: Generator, lpips: LPIPS, path: Path, crop, true, assumed, run_):
-    """Inverts one face and writes its folder."""
-    import jax
-    import jax.numpy as jnp
-    import tqdm
-
-    import jaxgan
-    from experiments import report, run_folder
-    from jaxgan import images, inversion
-
-    photo = jnp.asarray(images.to_float(crop.target))
-    observed = assumed.hide_missing(photo) if config.already_degraded else jax.jit(lambda f, x: f(x))(true, photo)
-    key = run_folder.key_for(config.seed, path, crop.index)
-    resume_from = run_.restore(inversion.template(generator, inversion_config)) if config.resume else None
-
-    with tqdm.tqdm(
-        total=inversion_config.steps,
-        initial=0 if resume_from is None else int(resume_from[0].step),
-        unit="step",
-        desc=f"{config.task} {path.name}" + (f" face {crop.index}" if crop.index else ""),
-        file=sys.stderr,
-    ) as bar:
-        bar.set_postfix_str("compiling")
-
-        latest = None
-
-        def on_chunk(state, losses) -> None:
-            nonlocal latest
-            latest = state, losses
-            bar.n = int(state.step)
-            bar.set_postfix(loss=f"{losses.total[-1]:.4f}", lpips=f"{losses.perceptual[-1]:.4f}")
-            if bar.n % config.snapshot_every == 0 or bar.n == inversion_config.steps:
-                run_.write_snapshot(bar.n, inversion.render(generator, state.latents))
-            run_.checkpoint(state, losses, every_seconds=config.checkpoint_seconds)
-
-        try:
-            result = jaxgan.invert(
-                generator,
-                lpips,
-                observed,
-                assumed,
-                inversion_config,
-                key,
-                resume_from=resume_from,
-                chunk_steps=run_folder.chunk_steps(config.snapshot_every),
-                on_chunk=on_chunk,
-            )
-        except KeyboardInterrupt:
-            if latest is not None:
-                run_.checkpoint(*latest, every_seconds=0)
-            raise
-    run_.checkpoint(result.state, result.losses, every_seconds=0)
-    metrics = report.write(
-        run_,
-        truth=None if config.already_degraded else photo,
-        observed=observed,
-        result=result,
-        degraded_again=jax.jit(lambda f, x: f(x))(assumed, result.image),
-        lpips=lpips,
-        config=inversion_config,
-    )
-    run_.finish(metrics)
-    _say(f"{run_.path}: " + report.summary(metrics))
 
 
 def _say(line: str) -> None:

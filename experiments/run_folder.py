@@ -11,6 +11,7 @@ import shutil
 import time
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,8 +33,8 @@ LARGEST_CHUNK = 25
 """Steps between two looks at the clock: half a second to a few seconds of work."""
 
 
-def plan(output: Path, task: str, paths: tuple[Path, ...], *, is_named: bool) -> list[Path]:
-    """The folder of each photograph: `output` itself if it is named and there is one photograph, else one inside it.
+def plan(output: Path, paths: Sequence[Path]) -> list[Path]:
+    """The folder of each photograph: `output` itself if there is one photograph, else one inside it.
 
     Raises:
       UserError: two photographs would share a folder.
@@ -44,8 +45,6 @@ def plan(output: Path, task: str, paths: tuple[Path, ...], *, is_named: bool) ->
             f"several photographs are called {twice[0]!r} and would write to the same folder; rename one, "
             "or use two runs."
         )
-    if not is_named:
-        return [output / f"{task}-{stem}" for stem in stems]
     return [output] if len(paths) == 1 else [output / stem for stem in stems]
 
 
@@ -60,6 +59,36 @@ def of_face(folder: Path, face: int) -> Path:
     return folder / f"face-{face}"
 
 
+def check_many(folders: Sequence[Path], *, resume: bool, overwrite: bool) -> None:
+    """Looks, before anything runs, whether the folders of many photographs may be written; removes what is replaced.
+
+    Raises:
+      UserError: one holds something else, or runs that are neither to be continued nor replaced.
+    """
+    old = [folder for folder in folders if folder.exists() and (not folder.is_dir() or any(folder.iterdir()))]
+    for folder in old:
+        if not any((inside / "config.json").exists() for inside in (folder, *folder.glob("*"), *folder.glob("*/*"))):
+            raise UserError(f"{folder} exists and is no run of this program; choose another --output.")
+        if not resume and not overwrite:
+            raise UserError(
+                f"{folder} holds another run; add --resume to continue it, --overwrite to replace it, "
+                "or choose another --output."
+            )
+    for folder in old if overwrite else ():
+        shutil.rmtree(folder)
+
+
+def result(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a finished run; None for any other folder."""
+    record = _read_record(folder)
+    return None if record is None else record.get("result")
+
+
+def copy_record(source: Path, target: Path, **facts: Any) -> None:
+    """Writes the config.json of a finished run into another folder, with more facts in it."""
+    _write_record(target, _read_record(source) | facts)
+
+
 def key_for(seed: int, path: Path, face: int = 0) -> jax.Array:
     """The key of a face: from the seed, the photograph's file name and the face, never from its place among others."""
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.name.encode()))
@@ -71,13 +100,17 @@ def chunk_steps(snapshot_every: int) -> int:
     return max(length for length in range(1, LARGEST_CHUNK + 1) if snapshot_every % length == 0)
 
 
+def options(config: Config) -> dict[str, Any]:
+    """The options that decide a result; the others are recorded elsewhere, or have no effect on it."""
+    places = ("image", "jobs", "output", "resume", "overwrite", "checkpoint_seconds", "paste_back", "paste_format")
+    company = ("batch_size", "shard", "cluster", "seeds", "restarts")
+    return {k: v for k, v in dataclasses.asdict(config).items() if k not in (*places, *company)}
+
+
 def settings(config: Config, inversion: InversionConfig, path: Path, generator: Generator) -> dict[str, Any]:
     """What decides the result of a run: a resumed run must agree in all of it."""
-    # Below, or without effect on it.
-    elsewhere = ("image", "output", "resume", "overwrite", "checkpoint_seconds", "paste_back", "paste_format")
-    options = {k: v for k, v in dataclasses.asdict(config).items() if k not in elsewhere}
     facts = {
-        "options": options,
+        "options": options(config),
         "inversion": dataclasses.asdict(inversion),
         "image": str(path),
         "image_sha256": checkpoints.sha256(path),
@@ -141,14 +174,16 @@ class RunFolder:
                 shutil.rmtree(path, ignore_errors=True)
             raise
 
-    def checkpoint(self, state: InversionState, losses: LossTerms, *, every_seconds: float) -> None:
-        """Saves what is needed to continue, unless the last checkpoint is less than `every_seconds` old.
+    def seconds_since_checkpoint(self) -> float:
+        """Age of the last checkpoint, or of this object."""
+        return time.monotonic() - self._last_checkpoint
+
+    def checkpoint(self, state: InversionState, losses: LossTerms) -> None:
+        """Saves what is needed to continue.
 
         Raises:
           OSError: it cannot be written; the one before it is untouched.
         """
-        if time.monotonic() - self._last_checkpoint < every_seconds:
-            return
         step = int(state.step)
         tree = _to_dict({"state": state, "losses": losses})
         _check_space(self.path, 2 * sum(array.nbytes for array in tree.values()))
@@ -218,7 +253,7 @@ class RunFolder:
 def _check_claim(path: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
     found = _read_record(path)
     if resume and found is not None:
-        if differing := _differences(found["settings"], settings):
+        if differing := differences(found["settings"], settings):
             raise UserError(
                 f"{path} was started with other settings ({'; '.join(differing)}); repeat its command to resume it, "
                 "or choose another --output."
@@ -258,9 +293,10 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """What differs between two trees of settings, a phrase each."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return [line for k in sorted(old.keys() | new.keys()) for line in _differences(old.get(k), new.get(k), k)]
+        return [line for k in sorted(old.keys() | new.keys()) for line in differences(old.get(k), new.get(k), k)]
     return [] if old == new else [f"{name}: {old} then, {new} now"]
 
 

@@ -1,0 +1,408 @@
+"""Inverts a stream of faces in a batch: saves what each has reached, and writes the folder of each as it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import cli, report, run_folder
+from experiments.photographs import Crop
+from experiments.run_folder import RunFolder
+from jaxgan import images, inversion
+from jaxgan.batch import Batch
+from jaxgan.degradations import Degradation
+from jaxgan.errors import UserError
+from jaxgan.generator import Generator
+from jaxgan.inversion import InversionConfig, InversionState, LossTerms, Problem
+from jaxgan.latents import WStatistics
+from jaxgan.lpips import LPIPS
+
+if TYPE_CHECKING:
+    from experiments.invert import Config
+
+LARGEST = {"cpu": 16, "gpu": 256, "tpu": 256}
+"""Places of a device beyond which nothing is gained."""
+SHARE_OF_MEMORY = 0.9
+"""What `auto` takes of the memory that is free."""
+WRITERS = 4
+"""Threads that write pictures and checkpoints while the batch goes on."""
+
+_REPORT = threading.Lock()  # matplotlib draws in one thread at a time
+
+
+class CannotGoOn(UserError):
+    """The disk is full or a folder closed: what is done is saved, and the whole run stops."""
+
+
+@dataclasses.dataclass(eq=False)
+class Work:
+    """A face to invert, with its claimed folder; what it has reached so far.
+
+    Attributes:
+      run: the folder.
+      config: the command's options for this face, its own seed among them.
+      photo: the face before it was degraded, `[H, W, 3]`; None if the photograph was damaged already.
+      observed: what is known of it.
+      assumed: the degradation that led from one to the other.
+      key: of its randomness.
+      state, history: reached by an earlier process or a larger batch; None and empty at the beginning.
+    """
+
+    run: RunFolder
+    config: Config
+    photo: jax.Array | None
+    observed: jax.Array
+    assumed: Degradation
+    key: jax.Array
+    state: InversionState | None = None
+    history: list[LossTerms] = dataclasses.field(default_factory=list)
+    _writing: list[Future] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def prepare(
+        cls,
+        run: RunFolder,
+        config: Config,
+        path: Path,
+        crop: Crop,
+        degradations: tuple[Degradation, Degradation],
+        template: tuple[InversionState, LossTerms] | None,
+    ) -> Work:
+        """Degrades a face, and reads what an earlier process left in the folder.
+
+        Args:
+          run: the claimed folder.
+          config: the options, this face's seed among them.
+          path: the photograph.
+          crop: the face.
+          degradations: the true one, and the one assumed.
+          template: what a checkpoint looks like; None to begin afresh.
+        """
+        true, assumed = degradations
+        photo = jnp.asarray(images.to_float(crop.target))
+        observed = assumed.hide_missing(photo) if config.already_degraded else _degrade(true, photo)
+        key = run_folder.key_for(config.seed, path, crop.index)
+        work = cls(run, config, None if config.already_degraded else photo, observed, assumed, key)
+        if template is not None and (reached := run.restore(template)):
+            work.state, work.history = reached[0], [reached[1]]
+        return work
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return inversion.steps_done(self.history)
+
+    def is_snapshot_due(self) -> bool:
+        """Whether the animation has a frame of this step."""
+        return self.steps % self.config.snapshot_every == 0
+
+    def save_snapshot(self, pool: ThreadPoolExecutor, picture: np.ndarray) -> None:
+        """Writes a frame of the animation in the background."""
+        self._forget_written()
+        self._writing.append(pool.submit(self._guarded, self.run.write_snapshot, self.steps, picture))
+
+    def is_checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is old."""
+        return self.run.seconds_since_checkpoint() >= self.config.checkpoint_seconds
+
+    def save(self, pool: ThreadPoolExecutor, state: InversionState) -> None:
+        """Writes a checkpoint in the background, after the pictures and the checkpoint that came before it."""
+        self.wait()
+        losses = inversion.concatenate(self.history)
+        self._writing.append(pool.submit(self._guarded, self.run.checkpoint, state, losses))
+
+    def wait(self) -> None:
+        """Waits for what is being written; raises what went wrong."""
+        for future in self._writing:
+            future.result()
+        self._writing = []
+
+    def _forget_written(self) -> None:
+        for future in [future for future in self._writing if future.done()]:
+            future.result()
+            self._writing.remove(future)
+
+    def _guarded(self, write: Callable, *arguments: Any) -> None:
+        with explain_how_to_go_on(self.run.path):
+            write(*arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """What all faces of a batch share."""
+
+    generator: Generator
+    lpips: LPIPS
+    statistics: WStatistics
+    config: InversionConfig
+    chunk_steps: int
+    devices: tuple[jax.Device, ...]
+
+    def batch(self, size: int) -> Batch:
+        """An empty batch."""
+        return Batch(self.generator, self.lpips, self.config, size, chunk_steps=self.chunk_steps, devices=self.devices)
+
+    def put(self, batch: Batch, place: int, work: Work) -> None:
+        """Begins or continues a face."""
+        batch.put(place, *self._problem(work))
+
+    def bytes_needed(self, work: Work, size: int) -> int:
+        """Memory of one device that a batch of faces like this one takes."""
+        return self.batch(size).bytes_needed(*self._problem(work))
+
+    def _problem(self, work: Work) -> tuple[Problem, jax.Array, InversionState]:
+        problem = inversion.make_problem(
+            self.generator, self.lpips, work.observed, work.assumed, self.config, statistics=self.statistics
+        )
+        if work.state is not None:
+            return problem, work.key, work.state
+        return problem, work.key, inversion.initial_state(self.generator, self.statistics, self.config, work.key)
+
+    def finish(self, work: Work, state: InversionState) -> dict[str, Any]:
+        """Writes everything into a face's folder; returns the metrics."""
+        work.wait()
+        with explain_how_to_go_on(work.run.path), _REPORT:
+            losses = inversion.concatenate(work.history)
+            work.run.checkpoint(state, losses)
+            result = inversion.result_of(self.generator, self.config, state, losses)
+            metrics = report.write(
+                work.run,
+                truth=work.photo,
+                observed=work.observed,
+                result=result,
+                degraded_again=_degrade(work.assumed, result.image),
+                lpips=self.lpips,
+                config=self.config,
+            )
+            work.run.finish(metrics)
+        return metrics
+
+
+@jax.jit
+def _degrade(degradation: Degradation, image: jax.Array) -> jax.Array:
+    return degradation(image)
+
+
+class Listener(Protocol):
+    """Who is told how a batch gets on; always called from the thread that called `invert`."""
+
+    def advanced(self, works: list[Work]) -> None:
+        """A chunk of steps of these faces is done."""
+
+    def finished(self, work: Work, metrics: dict[str, Any]) -> None:
+        """The folder of a face is complete."""
+
+    def failed(self, work: Work, error: FloatingPointError) -> None:
+        """The loss of a face is not a number."""
+
+    def say(self, line: str) -> None:
+        """A line for the user."""
+
+
+def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener) -> None:
+    """Inverts all faces; the next is taken from `works` when a place gets free.
+
+    Args:
+      engine: what they share.
+      works: the faces.
+      size: places of the batch, halved when memory runs out.
+      listener: told of everything.
+    Raises:
+      KeyboardInterrupt: Ctrl-C or SIGTERM; the chunk was finished and what was reached is saved.
+      UserError: a folder cannot be written.
+    """
+    with ThreadPoolExecutor(WRITERS) as pool, _asked_to_stop(listener.say) as stop:
+        loop = _Loop(engine, works, size, listener, pool)
+        try:
+            while loop.fill(stop) and not stop.is_set():
+                loop.advance()
+        except KeyboardInterrupt:  # the second one
+            stop.set()
+        if stop.is_set():
+            loop.save()
+        loop.collect(at_most=0)
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+
+class _Loop:
+    """The batch, what is in it and what waits before and behind it."""
+
+    def __init__(self, engine: Engine, works: Iterator[Work], size: int, listener: Listener, pool: ThreadPoolExecutor):
+        self.engine = engine
+        self.works = works
+        self.listener = listener
+        self.pool = pool
+        self.batch = engine.batch(size)
+        self.active: dict[int, Work] = {}
+        self.waiting: deque[Work] = deque()  # begun, without a place since the batch was made smaller
+        self.reports: deque[tuple[Work, Future]] = deque()
+
+    def fill(self, stop: threading.Event) -> bool:
+        """Gives free places to the next faces; tells whether there is anything to advance."""
+        free = deque(place for place in range(self.batch.size) if place not in self.active)
+        while free and not stop.is_set():
+            work = self.waiting.popleft() if self.waiting else next(self.works, None)
+            if work is None:
+                break
+            if work.state is not None and inversion.is_done(self.engine.config, work.history):
+                self._report(work, work.state)  # it was killed in its report
+                continue
+            self.active[free[0]] = work
+            with self._smaller_if_memory_runs_out():
+                self.engine.put(self.batch, free.popleft(), work)
+        return bool(self.active or self.waiting)
+
+    def advance(self) -> None:
+        """A chunk of steps, and all that follows from it."""
+        terms = None
+        with self._smaller_if_memory_runs_out():
+            terms = self.batch.advance()
+        if terms is None:
+            return
+        self._record(terms)
+        self.listener.advanced(list(self.active.values()))
+        done = {place: inversion.is_done(self.engine.config, work.history) for place, work in self.active.items()}
+        self._snapshots(done)
+        for place, work in list(self.active.items()):
+            if done[place]:
+                self._report(work, self.batch.state(place))
+                del self.active[place]
+            elif work.is_checkpoint_due():
+                work.save(self.pool, self.batch.state(place))
+        self.collect(at_most=2 * self.batch.size)
+
+    def save(self) -> None:
+        """Checkpoints every face in the batch."""
+        for place, work in self.active.items():
+            if work.history:
+                work.save(self.pool, self.batch.state(place))
+        for work in (*self.active.values(), *self.waiting):
+            work.wait()
+
+    def collect(self, *, at_most: int) -> None:
+        """Hands over reports that are written, waiting until no more than `at_most` are outstanding."""
+        while self.reports and (len(self.reports) > at_most or self.reports[0][1].done()):
+            work, report_ = self.reports.popleft()
+            self.listener.finished(work, report_.result())
+
+    def _record(self, terms: LossTerms) -> None:
+        """Adds the losses to the histories, all of them before anything else, so that an interrupt finds them equal."""
+        before = {place: work.steps for place, work in self.active.items()}
+        for place, work in self.active.items():
+            work.history.append(inversion.terms_of_place(terms, place, self.engine.config, work.history))
+        for place, work in list(self.active.items()):
+            try:
+                inversion.check_finite(work.history[-1], before[place])
+            except FloatingPointError as error:
+                del self.active[place]
+                self.listener.failed(work, error)
+
+    def _snapshots(self, done: dict[int, bool]) -> None:
+        due = [place for place, work in self.active.items() if done[place] or work.is_snapshot_due()]
+        if due:
+            pictures = self.batch.render()
+            for place in due:
+                self.active[place].save_snapshot(self.pool, pictures[place])
+
+    def _report(self, work: Work, state: InversionState) -> None:
+        self.reports.append((work, self.pool.submit(self.engine.finish, work, state)))
+
+    @contextlib.contextmanager
+    def _smaller_if_memory_runs_out(self) -> Iterator[None]:
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            half = self.batch.size // 2 // len(self.engine.devices) * len(self.engine.devices)
+            if "RESOURCE_EXHAUSTED" not in str(error) or half == 0:
+                raise
+            self.listener.say(f"a batch of {self.batch.size} does not fit into memory; going on with {half}.")
+            for place, work in self.active.items():
+                if work.history:
+                    work.state = self.batch.state(place)
+            self.waiting.extendleft(reversed(self.active.values()))
+            self.active = {}
+            self.batch = self.engine.batch(half)
+
+
+def fitting_size(engine: Engine, work: Work, at_most: int) -> int:
+    """The largest batch that fits into free memory by the compiler's analysis; a multiple of the devices.
+
+    Args:
+      engine: what all faces share.
+      work: one of them.
+      at_most: how many there are.
+    """
+    devices = len(engine.devices)
+    limit = min(at_most, LARGEST[engine.devices[0].platform] * devices)
+    free = SHARE_OF_MEMORY * _free_bytes(engine.devices[0])
+    networks = sum(leaf.nbytes for leaf in jax.tree.leaves((engine.generator, engine.lpips)))
+    per_device = -(-min(limit, 8 * devices) // devices)
+    largest = -(-limit // devices)
+    while True:
+        needed = engine.bytes_needed(work, per_device * devices)
+        if needed <= free and per_device == largest:
+            return per_device * devices
+        of_one = max(1, needed - networks) / per_device
+        fitting = max(1, min(int((free - networks) / of_one), largest))
+        if (needed <= free and fitting <= per_device) or per_device == 1:
+            return per_device * devices
+        if needed <= free:
+            largest = fitting
+        per_device = fitting if fitting < per_device or needed <= free else per_device - 1
+
+
+def _free_bytes(device: jax.Device) -> int:
+    if statistics := device.memory_stats():
+        return statistics["bytes_limit"] - statistics["bytes_in_use"]
+    import psutil
+
+    return psutil.virtual_memory().available
+
+
+@contextlib.contextmanager
+def _asked_to_stop(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once. Only the main thread gets signals."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def on_signal(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        say("stopping after this chunk of steps; once more to stop at once.")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def explain_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Adds to an error of the file system in the middle of a run what to do next.
+
+    Raises:
+      CannotGoOn: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotGoOn(
+            f"{folder}: {cli.describe(error)}; make room or give access, then repeat the command with --resume."
+        ) from error
