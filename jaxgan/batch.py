@@ -120,13 +120,17 @@ class Batch:
             leaves, structure = jax.tree.flatten((self._networks, *places))
             shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
             kind = (self._config, self.chunk_steps, self._mesh, structure, shapes)
-            if kind not in _PROGRAMS:
+            if kind not in PROGRAMS:
+                while len(PROGRAMS) >= MOST_PROGRAMS:
+                    del PROGRAMS[next(iter(PROGRAMS))]
                 settings = {"config": self._config, "length": self.chunk_steps, "mesh": self._mesh}
-                _PROGRAMS[kind] = _advance.lower(self._networks, *places, **settings).compile()
-            self._compiled = _PROGRAMS[kind]
+                PROGRAMS[kind] = _advance.lower(self._networks, *places, **settings).compile()
+            self._compiled = PROGRAMS[kind]
 
 
-_PROGRAMS: dict[Any, jax.stages.Compiled] = {}
+MOST_PROGRAMS = 8  # each maps memory some 4,000 times on CPUs, and Linux allows a process 65,530 maps
+PROGRAMS: dict[Any, jax.stages.Compiled] = {}
+"""What was compiled for each kind of batch; may be cleared to free memory."""
 
 
 def invert_batch(

@@ -11,6 +11,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from parity import REFERENCE  # noqa: E402
 
+from jaxgan import batch  # noqa: E402
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
@@ -29,6 +31,14 @@ def _compile_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Frees the programs a file has compiled: each maps memory, and the system limits how often a process may."""
+    yield
+    batch.PROGRAMS.clear()
+    jax.clear_caches()
 
 
 @pytest.fixture
