@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from jaxgan import inversion, latents
 from jaxgan.degradations import Degradation
@@ -139,7 +139,7 @@ def invert_batch(
     targets: Float[Array, "n h w 3"],
     degradations: Degradation,
     config: InversionConfig,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " n"],
     *,
     chunk_steps: int = 25,
 ) -> list[InversionResult]:
