@@ -118,7 +118,7 @@ class Photograph:
             self.folder.mkdir(parents=True, exist_ok=True)
             faces = list(zip(self.crops, self._seeds_of_face, strict=True))
             paste_back.write(self.folder, self.path, faces, self.config, resolution, say=say)
-        return {"faces": results} if self._has_face_folders else {"result": results[self.folder.name]}
+        return {"faces": results} if self._has_face_folders else {"result": results.get(self.folder.name)}
 
     def is_complete(self) -> bool:
         """Whether the folder holds what was asked for, told without reading the photograph."""
@@ -197,13 +197,13 @@ class Restoration:
             disable=self.quiet or total == 0,
         ) as self._bar:
             self._bar.set_postfix_str("compiling")
-            for config, works in groups:
-                self._invert(config, works, count)
+            for config, works_of_group in groups:
+                self._invert(config, works_of_group, count)
         self._bar = None
+        if self.record is None and not works:
+            self._complete(photograph)  # all was finished before, or no face needs anything
         for line in self._lines:
             self.say(line)
-        if self.record is None and not works:
-            self._complete(photograph)
 
     def _invert(self, config: Config, works: Iterator[Work], count: int | None) -> None:
         """Inverts the faces of a group, whose options are all like `config`."""
