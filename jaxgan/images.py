@@ -1,7 +1,6 @@
 """Photographs, masks and animations: files <-> RGB arrays (Pillow)."""
 
 import os
-import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -299,6 +298,8 @@ def _picture(image: np.ndarray) -> Image.Image:
 def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
     """A temporary path to write to in the body of a `with`; it takes the place of `path` once the body is done.
 
+    The temporary path is always the same for a path, so that what a killed process leaves is gone with the next write.
+
     Raises:
       ImageError: `path` does not end in `suffix`, or its folder is missing.
     """
@@ -309,7 +310,7 @@ def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
         raise ImageError(f"{path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise ImageError(f"{path}: a folder of that name exists; choose another name or remove the folder")
-    temporary = path.with_name(f".{uuid.uuid4().hex}{suffix}")
+    temporary = path.with_name(f".{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
