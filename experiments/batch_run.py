@@ -24,8 +24,7 @@ from jaxgan.batch import Batch
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, InversionState, LossTerms, Problem
-from jaxgan.latents import WStatistics
+from jaxgan.inversion import InversionConfig, InversionState, LossTerms, Prior, Problem
 from jaxgan.lpips import LPIPS
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class Engine:
 
     generator: Generator
     lpips: LPIPS
-    statistics: WStatistics
+    prior: Prior
     config: InversionConfig
     chunk_steps: int
     devices: tuple[jax.Device, ...]
@@ -163,11 +162,11 @@ class Engine:
 
     def _problem(self, work: Work) -> tuple[Problem, jax.Array, InversionState]:
         problem = inversion.make_problem(
-            self.generator, self.lpips, work.observed, work.assumed, self.config, statistics=self.statistics
+            self.generator, self.lpips, work.observed, work.assumed, self.config, prior=self.prior
         )
         if work.state is not None:
             return problem, work.key, work.state
-        return problem, work.key, inversion.initial_state(self.generator, self.statistics, self.config, work.key)
+        return problem, work.key, inversion.initial_state(self.generator, problem.start, self.config, work.key)
 
     def finish(self, work: Work, state: InversionState) -> dict[str, Any]:
         """Writes everything into a face's folder; returns the metrics."""

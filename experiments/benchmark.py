@@ -56,7 +56,7 @@ def run(config: Config) -> dict[str, float]:
     z = jax.random.normal(key, (generator.config.z_dim,))
     target = jax.jit(lambda g, z: g.synthesis(g.mapping(z)))(generator, z)
     problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings)
-    state = inversion.initial_state(generator, problem.statistics, settings, key)
+    state = inversion.initial_state(generator, problem.start, settings, key)
     arguments = (generator, lpips, problem, settings, key, state, config.steps)
 
     if config.only == "torch":

@@ -1,28 +1,33 @@
-"""Restoration quality on many images: PSNR, SSIM and LPIPS of every task, against the truth and the observation.
+"""Restoration quality, measured: this project, the published projector and a classical method on the same faces.
 
   python -m experiments.evaluate --output outputs/evaluation
+  python -m experiments.evaluate --task inpaint --images my_photos --restarts 4 --output outputs/mine
 
-Inverts 16 held-out faces of the embedded network's kind (never seen in its training) for every task, all of a task in
-one batch, and writes results.csv, summary.md and a contact sheet per task. Ten minutes on two CPU cores.
+Degrades faces of known truth for every task, restores them with every method, and writes results.csv (a row per face,
+task, method and seed), summary.md (means with 95 % bootstrap intervals) and, for each task and method, a sheet of the
+best, the median and the worst face by LPIPS to the truth. What is finished is kept: the same command continues.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import cli
 
 if TYPE_CHECKING:
     import numpy as np
 
-HELDOUT = Path(__file__).parents[1] / "jaxgan" / "data" / "heldout.npz"
-METRICS = ("psnr", "ssim", "lpips")
+    from experiments.face_sets import FaceSet
+    from experiments.measures import Whitening
+    from jaxgan import LPIPS, Generator, InversionConfig
+
+Task = Literal["invert", "inpaint", "deblur", "colorize"]
+Method = Literal["jaxgan", "projector", "classical"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,150 +35,157 @@ class Config:
     """Settings of `experiments.evaluate`."""
 
     output: Path = Path("outputs/evaluation")
-    """Folder to write."""
-    task: tuple[Literal["invert", "inpaint", "deblur", "colorize"], ...] = ("invert", "inpaint", "deblur", "colorize")
+    """Folder to write; rows of an earlier run with the same settings are kept."""
+    task: tuple[Task, ...] = ("invert", "inpaint", "deblur", "colorize")
     """Tasks to evaluate."""
-    images: Path = HELDOUT
-    """Aligned faces: a .npz whose `images` is uint8 [N, size, size, 3]. Default: 16 held-out synthetic faces."""
-    count: int = 16
-    """Take the first so many images."""
+    method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
+    """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
+    images: str = "heldout"
+    """`heldout` or `development` (shipped synthetic faces), an .npz with uint8 `images`, or a folder or pattern of
+    photographs, whose largest faces are aligned."""
+    already_aligned: bool = False
+    """The photographs are square face crops."""
+    count: int | None = None
+    """Take the first so many images. Default: all."""
+    restarts: int = 1
+    """Seeds per image; the result nearest to the observation counts."""
     batch_size: int = 8
     """Images inverted at once."""
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
-    """Seed of the noise maps, of the jitter and of the brush strokes."""
+    """First seed of the noise maps and of the jitter; also that of the brush strokes."""
     steps: int | None = None
-    """Optimisation steps. Default: that of the task."""
+    """jaxgan: optimisation steps. Default: that of the task."""
     learning_rate: float | None = None
-    """Adam's largest step size. Default: that of the task."""
+    """jaxgan: Adam's largest step size. Default: that of the task."""
     latent_space: Literal["w", "w_plus"] | None = None
-    """One latent for all layers, or one per layer. Default: that of the task."""
+    """jaxgan: one latent for all layers, or one per layer. Default: that of the task."""
     latent_dist_reg_weight: float | None = None
-    """Weight of the squared distance of w from the mean latent. Default: that of the task."""
+    """jaxgan: weight of the squared distance of w from the mean latent. Default: that of the task."""
     noise_reg_weight: float | None = None
-    """Weight that keeps the noise maps white. Default: that of the task."""
-    reference: bool = False
-    """Use the published projector's settings instead of this project's."""
+    """jaxgan: weight that keeps the noise maps white. Default: that of the task."""
 
 
-def run(config: Config) -> list[dict]:
-    """Runs the command; returns a row per image and task."""
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What all evaluations share."""
+
+    generator: Generator
+    lpips: LPIPS
+    whitening: Whitening
+
+
+def run(config: Config) -> list[dict[str, Any]]:
+    """Runs the command; prints the summary and returns the rows of results.csv."""
+    import jaxgan
+    from experiments import evaluation_tables, face_sets, measures
+    from jaxgan.errors import UserError
+
+    if config.batch_size < 1 or config.restarts < 1:
+        raise UserError("--batch-size and --restarts must be at least 1.")
+    settings = {
+        (task, method): method_settings(config, task, method) for task in config.task for method in config.method
+    }
+    generator = jaxgan.load_generator(config.model)
+    face_set = face_sets.load(
+        config.images, generator.config, count=config.count, already_aligned=config.already_aligned
+    )
+    networks = Networks(generator, jaxgan.load_lpips(), measures.whitening(generator))
+    table = evaluation_tables.Table(config.output, config)
+    for (task, method), chosen in settings.items():
+        if not table.has(task, method):
+            rows, pictures = evaluate(config, task, method, chosen, networks, face_set)
+            table.add(rows)
+            kept = [row for row in rows if row["kept"]]
+            evaluation_tables.write_sheet(config.output / f"{task}-{method}.png", kept, pictures)
+    summary = evaluation_tables.summarise(table.rows)
+    (config.output / "summary.md").write_text(summary)
+    print(summary)
+    return table.rows
+
+
+def method_settings(config: Config, task: Task, method: Method) -> InversionConfig | None:
+    """The settings of a method's loop; None if it has no loop."""
     import jaxgan
     from experiments import tasks
-    from jaxgan import images
-    from jaxgan.errors import UserError
 
-    photographs = load_images(config.images, config.count)
-    generator = jaxgan.load_generator(config.model)
-    if photographs.shape[1] != generator.config.resolution:
-        photographs = [images.resize(photo, generator.config.resolution) for photo in photographs]
-    lpips = jaxgan.load_lpips()
-    if config.batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, got {config.batch_size}.")
-    config.output.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for task in config.task:
-        base = jaxgan.InversionConfig.reference() if config.reference else jaxgan.InversionConfig.for_task(task)
-        rows += evaluate_task(config, task, tasks.with_settings(base, config), generator, lpips, photographs)
-    write_csv(config.output / "results.csv", rows)
-    table = summarise(rows)
-    (config.output / "summary.md").write_text(table)
-    print(table)
-    return rows
+    if method == "classical":
+        return None
+    if method == "projector":
+        return jaxgan.InversionConfig.reference()
+    return tasks.with_settings(jaxgan.InversionConfig.for_task(task), config)
 
 
-def load_images(path: Path, count: int) -> np.ndarray:
-    """Reads the first `count` images, uint8 `[count, size, size, 3]`.
+def evaluate(
+    config: Config,
+    task: Task,
+    method: Method,
+    settings: InversionConfig | None,
+    networks: Networks,
+    face_set: FaceSet,
+) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
+    """Degrades, restores and measures all faces.
 
-    Raises:
-      UserError: the file holds no such array.
+    Returns:
+      A row per face and seed, and per face the truth, what was observed, the kept result and that degraded again.
     """
-    import numpy as np
-
-    from jaxgan.errors import UserError
-
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = file["images"]
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no .npz with an array `images`: {error}") from None
-    if found.ndim != 4 or found.dtype != np.uint8 or found.shape[1] != found.shape[2] or found.shape[3] != 3:
-        raise UserError(f"{path}: images are {found.dtype} {found.shape}; expected uint8 (N, size, size, 3).")
-    if not 1 <= count <= len(found):
-        raise UserError(f"--count is {count}; {path} holds {len(found)} images.")
-    return found[:count]
-
-
-def evaluate_task(config: Config, task: str, settings, generator, lpips, photographs) -> list[dict]:
-    """Inverts all photographs for one task, in batches, and measures each result."""
     import jax
     import jax.numpy as jnp
     import numpy as np
-    import tqdm
 
-    from experiments import report, tasks
-    from jaxgan import batch, images
+    from experiments import measures, tasks
 
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(config.seed), i))(jnp.arange(len(photographs)))
-    degrade = jax.jit(jax.vmap(lambda degradation, image: degradation(image)))
-    rows, tiles = [], []
-    bar = tqdm.tqdm(total=len(photographs), unit="image", desc=task, file=sys.stderr)
-    for first in range(0, len(photographs), config.batch_size):
-        part = slice(first, min(first + config.batch_size, len(photographs)))
-        truth = jnp.stack([jnp.asarray(images.to_float(photo)) for photo in photographs[part]])
-        parts = [
-            tasks.default_degradation(task, generator.config.resolution, config.seed + i)
-            for i in range(*part.indices(10**9))
-        ]
-        degradations = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-        observed = degrade(degradations, truth)
+    resolution = networks.generator.config.resolution
+    parts = [tasks.default_degradation(task, resolution, config.seed + i) for i in range(len(face_set.names))]
+    degradations = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+    truths = jnp.asarray(face_set.faces)
+    observed = measures.observe(degradations, truths)
+    rows: list[dict[str, Any]] = []
+    pictures: dict[str, list[np.ndarray]] = {}
+    for seed in range(config.seed, config.seed + (1 if settings is None else config.restarts)):
         start = time.perf_counter()
-        results = batch.invert_batch(generator, lpips, observed, degradations, settings, keys[part])
-        restored = jnp.stack([result.image for result in results])
-        seconds = (time.perf_counter() - start) / len(truth)
-        again = degrade(degradations, restored)
-        for index in range(len(truth)):
-            row = {"task": task, "image": first + index, "steps": settings.steps, "seconds": round(seconds, 2)}
-            for name, pair in (("truth", (restored, truth)), ("observed", (again, observed))):
-                values = report.compare(lpips, pair[0][index], pair[1][index])
-                row |= {f"{metric}_{name}": values[metric] for metric in METRICS}
+        restored, ws = _restore(config, seed, settings, networks, parts, degradations, observed, face_set.names)
+        seconds = (time.perf_counter() - start) / len(restored)
+        again = measures.degrade_all(degradations, restored)
+        identities = measures.identity_distances(truths, restored)
+        for index, name in enumerate(face_set.names):
+            row = {"task": task, "method": method, "image": name, "seed": seed, "kept": False}
+            row |= {"steps": settings.steps if settings else 0, "seconds": round(seconds, 2)}
+            row |= measures.measure(
+                networks.lpips,
+                truth=truths[index],
+                observed=observed[index],
+                restored=restored[index],
+                degraded_again=again[index],
+            )
+            row["identity"] = identities[index]
+            row["realism"] = np.nan if ws is None else measures.latent_distance(networks.whitening, ws[index])
             rows.append(row)
-            tiles.append([truth[index], observed[index], restored[index], again[index]])
-        bar.update(len(truth))
-    bar.close()
-    sheet = np.concatenate([np.concatenate([np.asarray(t) for t in column], 0) for column in tiles], 1)
-    images.write_png(config.output / f"{task}.png", np.repeat(np.repeat(sheet, 2, 0), 2, 1))
-    return rows
+            best = min((r for r in rows if r["image"] == name), key=lambda r: r["lpips_observed"])
+            if best is row:
+                pictures[name] = [np.asarray(x[index]) for x in (truths, observed, restored, again)]
+    for name in face_set.names:
+        min((r for r in rows if r["image"] == name), key=lambda r: r["lpips_observed"])["kept"] = True
+    return rows, pictures
 
 
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """A row per image and task."""
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def summarise(rows: list[dict]) -> str:
-    """Markdown table of means and their standard errors, a row per task."""
+def _restore(config, seed, settings, networks, parts, degradations, observed, names):
+    """Restored images `[n, H, W, 3]` and their latents, None for a method without."""
+    import jax.numpy as jnp
     import numpy as np
 
-    names = [f"{metric}_{against}" for against in ("truth", "observed") for metric in METRICS]
-    titles = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "truth": "truth", "observed": "observation"}
-    header = [f"{titles[metric]}, {titles[against]}" for metric, against in (name.split("_") for name in names)]
-    lines = ["| task | images | steps | " + " | ".join(header) + " | s / image |", "|---" * (len(names) + 4) + "|"]
-    for task in dict.fromkeys(row["task"] for row in rows):
-        chosen = [row for row in rows if row["task"] == task]
-        cells = []
-        for name in names:
-            values = np.array([row[name] for row in chosen])
-            digits = 1 if name.startswith("psnr") else 3
-            error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-            cells.append(f"{values.mean():.{digits}f} ± {error:.{digits}f}")
-        seconds = np.mean([row["seconds"] for row in chosen])
-        lines.append(f"| {task} | {len(chosen)} | {chosen[0]['steps']} | " + " | ".join(cells) + f" | {seconds:.1f} |")
-    return "\n".join(lines) + "\n"
+    from experiments import classical, run_folder
+    from jaxgan import batch
+
+    if settings is None:
+        pairs = zip(parts, np.asarray(observed), strict=True)
+        return jnp.stack([jnp.asarray(classical.restore(*pair)) for pair in pairs]), None
+    keys = jnp.stack([run_folder.key_for(seed, Path(name), 0) for name in names])
+    results = batch.invert_batch(
+        networks.generator, networks.lpips, observed, degradations, settings, keys, size=config.batch_size
+    )
+    return jnp.stack([result.image for result in results]), [result.ws for result in results]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

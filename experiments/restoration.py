@@ -18,9 +18,10 @@ from experiments.batch_run import Engine, Work
 from experiments.photographs import Crop
 from experiments.run_folder import RunFolder
 from experiments.sources import Source
-from jaxgan import inversion, latents
+from jaxgan import inversion
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
+from jaxgan.inversion import InversionConfig, Prior
 from jaxgan.lpips import LPIPS
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class Restoration:
         self._steps: dict[Work, int] = {}
         self._lines: list[str] = []
         self._bar: Any = None
+        self._priors: dict[tuple[int, int], Prior] = {}
 
     def run(self, *, resume: bool, overwrite: bool) -> None:
         """Does all of it.
@@ -205,6 +207,12 @@ class Restoration:
         for line in self._lines:
             self.say(line)
 
+    def _prior(self, settings: InversionConfig) -> Prior:
+        kind = (settings.w_samples, settings.start_samples)
+        if kind not in self._priors:
+            self._priors[kind] = inversion.make_prior(self.generator, settings)
+        return self._priors[kind]
+
     def _invert(self, config: Config, works: Iterator[Work], count: int | None) -> None:
         """Inverts the faces of a group, whose options are all like `config`."""
         first = next(works, None)
@@ -214,7 +222,7 @@ class Restoration:
         engine = Engine(
             self.generator,
             self.lpips,
-            latents.w_statistics(self.generator, samples=settings.w_samples),
+            self._prior(settings),
             settings,
             run_folder.chunk_steps(config.snapshot_every),
             self.devices,

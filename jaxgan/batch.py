@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from jaxgan import inversion, latents
+from jaxgan import inversion
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion import InversionConfig, InversionResult, InversionState, LossTerms, Problem
@@ -141,15 +141,19 @@ def invert_batch(
     config: InversionConfig,
     keys: Key[Array, " n"],
     *,
+    latent_dist_reg_weights: Float[Array, " n"] | None = None,
+    size: int | None = None,
     chunk_steps: int = 25,
 ) -> list[InversionResult]:
-    """`invert` for several images at once; `Batch` is for images that come and go.
+    """`invert` for several images, all at once or `size` at a time; `Batch` is for images that come and go.
 
     Args:
       targets: the observed images.
       degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
       config: settings of all of them.
       keys: `[n]`, one per image.
+      latent_dist_reg_weights: one per image, instead of that of the config.
+      size: places of the batch; default: one per image.
       chunk_steps: steps between two returns to Python.
     Returns:
       A result per image.
@@ -158,25 +162,33 @@ def invert_batch(
         raise ValueError(
             f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
         )
-    statistics = latents.w_statistics(generator, samples=config.w_samples)
-    batch = Batch(generator, lpips, config, len(targets), chunk_steps=chunk_steps)
+    prior = inversion.make_prior(generator, config)
+    batch = Batch(generator, lpips, config, min(size or len(targets), len(targets)), chunk_steps=chunk_steps)
     histories: list[list[LossTerms]] = [[] for _ in targets]
-    for place, target in enumerate(targets):
-        degradation = jax.tree.map(lambda leaf, place=place: leaf[place], degradations)
-        problem = inversion.make_problem(generator, lpips, target, degradation, config, statistics=statistics)
-        batch.put(place, problem, keys[place], inversion.initial_state(generator, statistics, config, keys[place]))
     results: dict[int, InversionResult] = {}
+    waiting = iter(range(len(targets)))
+    active: dict[int, int] = {}  # image in each place
     while len(results) < len(targets):
+        for place in set(range(batch.size)) - active.keys():
+            if (image := next(waiting, None)) is None:
+                break
+            degradation = jax.tree.map(lambda leaf, image=image: leaf[image], degradations)
+            problem = inversion.make_problem(generator, lpips, targets[image], degradation, config, prior=prior)
+            if latent_dist_reg_weights is not None:
+                problem = problem._replace(latent_dist_reg_weight=latent_dist_reg_weights[image])
+            state = inversion.initial_state(generator, problem.start, config, keys[image])
+            batch.put(place, problem, keys[image], state)
+            active[place] = image
         terms = batch.advance()
-        for place, history in enumerate(histories):
-            if place not in results:
-                history.append(inversion.terms_of_place(terms, place, config, history))
-                inversion.check_finite(history[-1], inversion.steps_done(history[:-1]), image=place)
-                if inversion.is_done(config, history):
-                    results[place] = inversion.result_of(
-                        generator, config, batch.state(place), inversion.concatenate(history)
-                    )
-    return [results[place] for place in range(len(targets))]
+        for place, image in list(active.items()):
+            history = histories[image]
+            history.append(inversion.terms_of_place(terms, place, config, history))
+            inversion.check_finite(history[-1], inversion.steps_done(history[:-1]), image=image)
+            if inversion.is_done(config, history):
+                losses = inversion.concatenate(history)
+                results[image] = inversion.result_of(generator, config, batch.state(place), losses)
+                del active[place]
+    return [results[image] for image in range(len(targets))]
 
 
 def _arrays(problem: Problem, key: PRNGKeyArray, state: InversionState) -> Any:

@@ -92,7 +92,7 @@ def find_faces(
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0 or photo.dtype != np.uint8:
         raise ValueError(f"expected a photo [H, W, 3] of uint8, got {photo.dtype} {list(photo.shape)}")
     predictor = _load_predictor(landmarks_model_path() if landmarks_model is None else Path(landmarks_model))
-    detector = _import_dlib().get_frontal_face_detector()
+    detector = import_dlib().get_frontal_face_detector()
     height, width = photo.shape[:2]
     found: list[Face] = []
     tried = []
@@ -231,7 +231,7 @@ def _moved(face: Face, corner: np.ndarray, ratio: np.ndarray) -> Face:
     return Face(tuple(edges), (face.landmarks + 0.5) * ratio - 0.5 + corner, face.score)
 
 
-def _import_dlib() -> ModuleType:
+def import_dlib() -> ModuleType:
     try:
         import dlib
     except ModuleNotFoundError as error:
@@ -241,7 +241,7 @@ def _import_dlib() -> ModuleType:
 
 @lru_cache(maxsize=1)  # reading the 100 MB takes 0.9 s, its digest 0.3 s, the rest of find_faces 0.1 s on a small photo
 def _load_predictor(path: Path):
-    dlib = _import_dlib()
+    dlib = import_dlib()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such landmark model; expected a 68-point shape predictor file of dlib")
     # A file with a flipped bit is read without complaint, and puts the eyes anywhere.

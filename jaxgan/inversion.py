@@ -19,11 +19,12 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
-from jaxgan import losses
+from jaxgan import losses, start
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
 from jaxgan.lpips import LPIPS, Features, distance
+from jaxgan.start import Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class InversionConfig:
       noise_reg_weight: weight of the noise regulariser.
       feature_size: larger images are averaged down to this size before the LPIPS distance.
       w_samples: latents that w_avg and w_std are estimated from.
+      start_samples: images of the network that the first w is guessed from (see `start`); 0 begins at the mean latent.
       adam_b1, adam_b2, adam_eps: Adam's constants.
       keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
       patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
@@ -57,6 +59,7 @@ class InversionConfig:
     noise_reg_weight: float = 1e5
     feature_size: int = 256
     w_samples: int = 10_000
+    start_samples: int = 0
     adam_b1: float = 0.9
     adam_b2: float = 0.999
     adam_eps: float = 1e-8
@@ -75,7 +78,7 @@ class InversionConfig:
         for name in ("learning_rate", "jitter_ramp", "rampup", "rampdown", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:
                 problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
-        for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight"):
+        for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight", "start_samples"):
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
         if self.patience is not None and self.patience < 1:
@@ -85,14 +88,15 @@ class InversionConfig:
 
     @classmethod
     def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
-        """This project's defaults for a task, chosen on three held-out faces and the sample portrait at 150 steps.
-
-        W+ against W gave 25.4 instead of 21.0 dB (inpainting). Colour is not observed by `colorize`, so the prior must
-        supply it: a weight of 0.3 instead of 0 brought LPIPS from 0.22 to 0.16 and kept the tint below 0.05. A
-        weight of 0.1 changed inpainting little (25.4 dB both) and keeps large holes plausible.
-        """
+        """This project's defaults for a task; experiments/STUDY.md has the measurements behind each number."""
         weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 0.3}
-        return cls(steps=300, latent_space="w_plus", latent_dist_reg_weight=weights[task])
+        return cls(
+            steps=200,
+            latent_space="w_plus",
+            jitter=0.0,
+            start_samples=256,
+            latent_dist_reg_weight=weights[task],
+        )
 
     @classmethod
     def reference(cls, steps: int = 1000) -> InversionConfig:
@@ -127,6 +131,18 @@ class LossTerms(NamedTuple):
     latent_distance: Float[Array, "*n"]
 
 
+class Prior(NamedTuple):
+    """What is known of a network's latents before anything is observed; the same for all images.
+
+    Attributes:
+      statistics: mean and spread of w.
+      samples: images to guess the first w from; None to begin at the mean.
+    """
+
+    statistics: WStatistics
+    samples: Samples | None
+
+
 class Problem(NamedTuple):
     """What stays fixed while one image is inverted.
 
@@ -134,11 +150,15 @@ class Problem(NamedTuple):
       degradation: the operator assumed between the synthesised image and the observation.
       target_features: LPIPS features of the observation.
       statistics: mean and spread of w.
+      start: the first w, `[w_dim]`.
+      latent_dist_reg_weight: that of the config; an array, so that images of one batch may differ in it.
     """
 
     degradation: Degradation
     target_features: Features
     statistics: WStatistics
+    start: Float[Array, " w_dim"]
+    latent_dist_reg_weight: Float[Array, ""]
 
 
 class InversionState(NamedTuple):
@@ -218,7 +238,7 @@ def invert(
         )
     problem = make_problem(generator, lpips, target, degradation, config)
     if resume_from is None:
-        state, history = initial_state(generator, problem.statistics, config, key), []
+        state, history = initial_state(generator, problem.start, config, key), []
     else:
         state, history = resume_from[0], [resume_from[1]]
     while not is_done(config, history):
@@ -261,6 +281,13 @@ def result_of(
     return InversionResult(ws, kept.noise, render(generator, kept), losses, int(returned_step), state)
 
 
+def make_prior(generator: Generator, config: InversionConfig) -> Prior:
+    """Computes what all images of a network share."""
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
+    drawn = start.draw_samples(generator, samples=config.start_samples) if config.start_samples else None
+    return Prior(statistics, drawn)
+
+
 def make_problem(
     generator: Generator,
     lpips: LPIPS,
@@ -268,32 +295,31 @@ def make_problem(
     degradation: Degradation,
     config: InversionConfig,
     *,
-    statistics: WStatistics | None = None,
+    prior: Prior | None = None,
 ) -> Problem:
-    """Computes what stays fixed: features of the observation and, unless given, statistics of w."""
-    if statistics is None:
-        statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
-    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config, statistics)
+    """Computes what stays fixed: features of the observation, the first w and, unless given, what images share."""
+    if prior is None:
+        prior = make_prior(generator, config)
+    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config, prior)
 
 
 @partial(jax.jit, static_argnames="config")
 def _make_problem(
-    lpips: LPIPS,
-    target: Float[Array, "h w 3"],
-    degradation: Degradation,
-    config: InversionConfig,
-    statistics: WStatistics,
+    lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig, prior: Prior
 ) -> Problem:
-    observed = _to_feature_size(degradation.hide_missing(target), config.feature_size)
-    return Problem(degradation, lpips.features(observed), statistics)
+    observed = degradation.hide_missing(target)
+    features = lpips.features(_to_feature_size(observed, config.feature_size))
+    statistics, samples = prior
+    first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
+    return Problem(degradation, features, statistics, first, jnp.float32(config.latent_dist_reg_weight))
 
 
 def initial_state(
-    generator: Generator, statistics: WStatistics, config: InversionConfig, key: PRNGKeyArray
+    generator: Generator, w: Float[Array, " w_dim"], config: InversionConfig, key: PRNGKeyArray
 ) -> InversionState:
-    """The mean latent and standard normal noise maps."""
+    """A first w, in all layers, and standard normal noise maps."""
     rows = () if config.latent_space == "w" else (generator.config.num_ws,)
-    w = jnp.broadcast_to(statistics.w_avg, (*rows, generator.config.w_dim))
+    w = jnp.broadcast_to(w, (*rows, generator.config.w_dim))
     latents = Latents(w, latents_lib.sample_noise(key, generator.config.noise_shapes))
     moments = _adam(config).init(latents)
     return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
@@ -301,9 +327,7 @@ def initial_state(
 
 def template(generator: Generator, config: InversionConfig) -> tuple[InversionState, LossTerms]:
     """Shapes and dtypes of what `invert` passes to `on_chunk`, before the first step (losses of length 0)."""
-    w_dim = generator.config.w_dim
-    statistics = WStatistics(jnp.zeros(w_dim), jnp.zeros(()))
-    state = initial_state(generator, statistics, config, jax.random.key(0))
+    state = initial_state(generator, jnp.zeros(generator.config.w_dim), config, jax.random.key(0))
     return state, LossTerms(*(np.zeros(0, np.float32),) * len(LossTerms._fields))
 
 
@@ -373,7 +397,8 @@ def loss_terms(
     perceptual = distance(features, problem.target_features)
     noise_regularizer = losses.noise_regularizer(latents.noise)
     latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
-    total = perceptual + config.noise_reg_weight * noise_regularizer + config.latent_dist_reg_weight * latent_distance
+    total = perceptual + config.noise_reg_weight * noise_regularizer
+    total += problem.latent_dist_reg_weight * latent_distance
     return LossTerms(total, perceptual, noise_regularizer, latent_distance)
 
 

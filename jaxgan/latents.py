@@ -51,19 +51,24 @@ def w_statistics(generator: Generator, *, samples: int = 10_000, seed: int = 123
       samples: number of z.
       seed: of NumPy's legacy `RandomState`, so that the numbers equal those of the reference.
     """
+    ws = mapped_samples(generator, samples=samples, seed=seed)
+    w_avg = jnp.mean(ws, 0)
+    return WStatistics(w_avg, jnp.sqrt(jnp.sum((ws - w_avg[None, :]) ** 2) / ws.shape[0]))
+
+
+def mapped_samples(generator: Generator, *, samples: int, seed: int = 123) -> Float[Array, "n w_dim"]:
+    """The latents w of standard normal z, as `w_statistics` takes them."""
     config = generator.config
     z = jnp.asarray(np.random.RandomState(seed).randn(samples, config.z_dim), jnp.float32)
     labels = jnp.eye(config.c_dim)[jnp.arange(samples) % config.c_dim] if config.c_dim else None
-    return _w_statistics(generator, z, labels)
+    return _map(generator, z, labels)
 
 
 @jax.jit
-def _w_statistics(
+def _map(
     generator: Generator, z: Float[Array, "n z_dim"], labels: Float[Array, "n c_dim"] | None
-) -> WStatistics:
-    ws = jax.vmap(generator.mapping)(z, labels)[:, 0]  # [n, w_dim]
-    w_avg = jnp.mean(ws, 0)
-    return WStatistics(w_avg, jnp.sqrt(jnp.sum((ws - w_avg[None, :]) ** 2) / ws.shape[0]))
+) -> Float[Array, "n w_dim"]:
+    return jax.vmap(generator.mapping)(z, labels)[:, 0]
 
 
 def broadcast(w: Float[Array, "*rows w_dim"], *, num_ws: int) -> Float[Array, "num_ws w_dim"]:

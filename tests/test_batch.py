@@ -35,13 +35,13 @@ def generator(tmp_path_factory):
 def problems(generator, lpips):
     """Six images with six masks, and their keys and first states."""
     keys = jax.random.split(jax.random.key(0), 6)
-    statistics = inversion.latents_lib.w_statistics(generator, samples=CONFIG.w_samples)
+    prior = inversion.make_prior(generator, CONFIG)
     found = []
     for index, key in enumerate(keys):
         target = jax.random.uniform(key, generator.config.image_shape, minval=-1, maxval=1)
         mask = Mask(jnp.ones(target.shape[:2]).at[4 * index : 4 * index + 6].set(0))
-        problem = inversion.make_problem(generator, lpips, target, mask, CONFIG, statistics=statistics)
-        found.append((problem, key, inversion.initial_state(generator, statistics, CONFIG, key)))
+        problem = inversion.make_problem(generator, lpips, target, mask, CONFIG, prior=prior)
+        found.append((problem, key, inversion.initial_state(generator, problem.start, CONFIG, key)))
     return found
 
 
@@ -183,14 +183,14 @@ from jaxgan import batch, checkpoints, inversion, load_lpips
 from jaxgan.degradations import Grayscale
 generator, lpips = checkpoints.load_generator(sys.argv[1]), load_lpips()
 config = inversion.InversionConfig(steps=6, w_samples=100)
-statistics = inversion.latents_lib.w_statistics(generator, samples=100)
+prior = inversion.make_prior(generator, config)
 def run(devices):
     places = batch.Batch(generator, lpips, config, 4, chunk_steps=3, devices=devices)
     for place in range(4):
         key = jax.random.key(place)
         target = jax.random.uniform(key, generator.config.image_shape, minval=-1, maxval=1)
-        problem = inversion.make_problem(generator, lpips, target, Grayscale(), config, statistics=statistics)
-        places.put(place, problem, key, inversion.initial_state(generator, statistics, config, key))
+        problem = inversion.make_problem(generator, lpips, target, Grayscale(), config, prior=prior)
+        places.put(place, problem, key, inversion.initial_state(generator, problem.start, config, key))
     losses = np.concatenate([places.advance().total, places.advance().total], 1)
     where = {shard.device for shard in places._places[2].latents.w.addressable_shards}
     return losses, [places.state(place).latents.w for place in range(4)], places.render(), len(where)

@@ -102,7 +102,7 @@ def test_a_free_run_follows_the_losses_of_the_reference(trace, reference_config,
     problem = problem_of(trace, config, generator, lpips)
     noise = tuple(jnp.asarray(trace[f"noise_init_{layer}"]) for layer in layers(trace))
     start = Latents(problem.statistics.w_avg, noise)
-    state = inversion.initial_state(generator, problem.statistics, config, jax.random.key(0))
+    state = inversion.initial_state(generator, problem.start, config, jax.random.key(0))
     state = state._replace(latents=start, best=start)
     draws = jnp.stack([draw_of(trace, k) for k in range(1, 61)])
 

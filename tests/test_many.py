@@ -214,8 +214,8 @@ def test_an_unreadable_photograph_does_not_stop_the_others(whole, faces, tmp_pat
 def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, tmp_path, monkeypatch):
     start = inversion.initial_state
 
-    def start_broken(generator, statistics, config, key):
-        state = start(generator, statistics, config, key)
+    def start_broken(generator, w, config, key):
+        state = start(generator, w, config, key)
         broken = jax.random.key_data(key).tolist() == bad
         return state._replace(latents=state.latents._replace(w=state.latents.w * np.nan)) if broken else state
 

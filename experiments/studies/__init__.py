@@ -1,0 +1,1 @@
+"""The studies of `experiments.study`, one file each."""

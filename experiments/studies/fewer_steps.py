@@ -1,0 +1,88 @@
+"""Which loop needs the fewest steps: what was tried, on faces that no other table uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import run_folder
+from experiments.statistics import bootstrap
+from experiments.studies import figures
+from experiments.studies.recipes import RECIPES, REFERENCE, Recipe, run_recipe
+from experiments.studies.setup import Findings, Row, Setup
+from jaxgan import images, inversion
+from jaxgan.degradations import Identity
+
+
+def study(setup: Setup) -> Findings:
+    """Runs every recipe on every face for `invert`: LPIPS against steps and against seconds."""
+    rows: list[Row] = []
+    recipes = (dataclasses.replace(REFERENCE, steps=5 * setup.steps), *RECIPES)
+    for recipe in recipes:
+        steps = recipe.steps or setup.steps
+        setup.say(f"{recipe.name}: {steps} steps")
+        rows += _run(setup, dataclasses.replace(recipe, steps=steps))
+    figure, (by_steps, by_seconds, final), strips = figures.new(3, 2, 6)
+    target = np.mean([row["lpips_observed"] for row in rows if row["recipe"] == REFERENCE.name])
+    for index, recipe in enumerate(recipes):
+        chosen = [row for row in rows if row["recipe"] == recipe.name]
+        curves = np.stack([row["curve"] for row in chosen])
+        steps = np.arange(curves.shape[1])
+        style = {"color": f"C{index % 10}", "linestyle": "-" if index < 10 else "--", "linewidth": 1.1}
+        by_steps.plot(steps, curves.mean(0), label=recipe.name, **style)
+        spread = np.array([bootstrap(column)[1:] for column in curves[:, ::10].T])
+        by_steps.fill_between(steps[::10], spread[:, 0], spread[:, 1], color=style["color"], alpha=0.08)
+        seconds = chosen[0]["start_seconds"] + steps * chosen[0]["step_seconds"]
+        by_seconds.plot(seconds, curves.mean(0), **style)
+        mean = bootstrap(np.array([row["lpips_observed"] for row in chosen]))
+        final.errorbar(mean.mean, -index, xerr=[[mean.mean - mean.low], [mean.high - mean.mean]], fmt="o", **style)
+    for axes, label in ((by_steps, "step"), (by_seconds, "seconds per image")):
+        axes.axhline(target, color="gray", linewidth=0.8)
+        axes.set(xlabel=label, ylabel="LPIPS", yscale="log", xscale="log")
+    by_steps.set_xlim(1, None)
+    by_steps.legend(fontsize=5)
+    final.set(xlabel="LPIPS of the result", yticks=-np.arange(len(recipes)))
+    final.set_yticklabels([recipe.name for recipe in recipes], fontsize=6)
+    names = (REFERENCE.name, RECIPES[0].name, RECIPES[-1].name)
+    for number, strip in enumerate(strips):
+        for place, name in zip(strip[1::2], names, strict=True):
+            chosen = [row for row in rows if row["recipe"] == name]
+            row = chosen[min(number, len(chosen) - 1)]
+            figures.show(place, row["images"]["restored"], "" if number else name[:24])
+        figures.show(strip[0], row["images"]["truth"], "" if number else "truth")
+    parts = [f"{recipe.name}: {figures.mean_of(rows, 'lpips_observed', 3, recipe=recipe.name)}" for recipe in recipes]
+    default = np.stack([row["curve"] for row in rows if row["recipe"] == RECIPES[-1].name]).mean(0)
+    reached = np.flatnonzero(default <= target)
+    when = f"in step {reached[0]}" if len(reached) else "not"
+    text = (
+        f"LPIPS to the observation after {setup.steps} steps ({5 * setup.steps} for the first): "
+        + "; ".join(parts)
+        + f". The last recipe reaches the result of the first {when}."
+    )
+    return Findings(rows, figure, text)
+
+
+def _run(setup: Setup, recipe: Recipe) -> list[Row]:
+    truths = [jnp.asarray(face) for face in setup.faces.faces]
+    config = recipe.config()
+    start = time.perf_counter()
+    prior = inversion.make_prior(setup.generator, config)
+    problems = [
+        inversion.make_problem(setup.generator, setup.lpips, truth, Identity(), config, prior=prior) for truth in truths
+    ]
+    jax.block_until_ready(problems)
+    start_seconds = (time.perf_counter() - start) / len(truths)
+    keys = [run_folder.key_for(setup.seed, Path(name)) for name in setup.faces.names]
+    rows = []
+    restored, curves, step_seconds = run_recipe(setup.generator, setup.lpips, recipe, problems, jnp.stack(truths), keys)
+    for name, truth, image, curve in zip(setup.faces.names, truths, restored, curves, strict=True):
+        row = {"recipe": recipe.name, "face": name, "steps": recipe.steps, "lpips_observed": float(curve[-1])}
+        row |= {"start_seconds": start_seconds, "step_seconds": step_seconds, "curve": curve}
+        row["images"] = {"truth": images.to_uint8(np.asarray(truth)), "restored": images.to_uint8(image)}
+        rows.append(row)
+    return rows

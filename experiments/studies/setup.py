@@ -1,0 +1,147 @@
+"""What the studies share: faces, networks, and many inversions that differ in one thing, run as one batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import measures, report, run_folder
+from experiments.face_sets import FaceSet
+from experiments.measures import Whitening
+from jaxgan import batch, images
+from jaxgan.degradations import Degradation
+from jaxgan.generator import Generator
+from jaxgan.inversion import InversionConfig
+from jaxgan.lpips import LPIPS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+
+
+class Findings(NamedTuple):
+    """What a study leaves.
+
+    Attributes:
+      rows: one per inversion, for the CSV.
+      figure: for reading.
+      text: a paragraph with the measured numbers.
+    """
+
+    rows: list[Row]
+    figure: Figure
+    text: str
+
+
+class Case(NamedTuple):
+    """One inversion of a sweep.
+
+    Attributes:
+      labels: what the row of the CSV says about it.
+      face: index of the face.
+      true, assumed: the degradation that is applied, and the one that is assumed.
+      latent_dist_reg_weight: None for that of the config.
+    """
+
+    labels: Row
+    face: int
+    true: Degradation
+    assumed: Degradation
+    latent_dist_reg_weight: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Networks and faces of a study.
+
+    Attributes:
+      generator, lpips, whitening: what inverts and measures.
+      faces: the truths.
+      steps: of an inversion.
+      seed: of all randomness.
+      batch_size: inversions at once.
+      say: told of the progress.
+    """
+
+    generator: Generator
+    lpips: LPIPS
+    whitening: Whitening
+    faces: FaceSet
+    steps: int
+    seed: int
+    batch_size: int
+    say: Callable[[str], None]
+
+    @property
+    def indices(self) -> range:
+        """Of the faces."""
+        return range(len(self.faces.names))
+
+    def config(self, task: str, **changes: Any) -> InversionConfig:
+        """The settings of a task, with the steps of this study and what it varies."""
+        return dataclasses.replace(InversionConfig.for_task(task), **{"steps": self.steps, **changes})
+
+    def invert(self, config: InversionConfig, cases: Sequence[Case]) -> list[Row]:
+        """Inverts the cases as one batch, whose places are refilled.
+
+        Args:
+          config: of all cases; their degradations are of the same kind.
+          cases: the same face has the same first noise maps in all of them.
+        Returns:
+          A row per case: its labels, the face, PSNR, SSIM and LPIPS against truth and observation, the distance of w
+          from the mean latent; under "images" what is to be shown.
+        """
+        self.say(f"{len(cases)} inversions of {config.steps} steps")
+        truths = jnp.stack([jnp.asarray(self.faces.faces[case.face]) for case in cases])
+        true, assumed = _stack([case.true for case in cases]), _stack([case.assumed for case in cases])
+        observed = measures.observe(true, truths)
+        weights = [case.latent_dist_reg_weight for case in cases]
+        weights = [config.latent_dist_reg_weight if weight is None else weight for weight in weights]
+        names = [self.faces.names[case.face] for case in cases]
+        results = batch.invert_batch(
+            self.generator,
+            self.lpips,
+            observed,
+            assumed,
+            config,
+            jnp.stack([run_folder.key_for(self.seed, Path(name)) for name in names]),
+            latent_dist_reg_weights=jnp.asarray(weights, jnp.float32),
+            size=self.batch_size,
+        )
+        restored = jnp.stack([result.image for result in results])
+        again = measures.degrade_all(true, restored)
+        rows = []
+        for index, (case, result) in enumerate(zip(cases, results, strict=True)):
+            row = {**case.labels, "face": names[index], "steps": config.steps}
+            row |= measures.measure(
+                self.lpips,
+                truth=truths[index],
+                observed=observed[index],
+                restored=restored[index],
+                degraded_again=again[index],
+            )
+            row["realism"] = measures.latent_distance(self.whitening, result.ws)
+            pictures = {"truth": truths, "observed": observed, "restored": restored}
+            row["images"] = {name: images.to_uint8(np.asarray(all_[index])) for name, all_ in pictures.items()}
+            row["losses"] = result.losses
+            rows.append(row)
+        return rows
+
+
+def _stack(degradations: list[Degradation]) -> Degradation:
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *degradations)
+
+
+def classical_row(setup: Setup, labels: Row, face: int, degradation: Degradation, restored: np.ndarray) -> Row:
+    """A row for an image that another method restored."""
+    truth = jnp.asarray(setup.faces.faces[face])
+    values = report.compare(setup.lpips, jnp.asarray(restored), truth)
+    row = {**labels, "face": setup.faces.names[face]}
+    return row | {f"{name}_truth": value for name, value in values.items()}
