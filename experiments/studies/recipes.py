@@ -1,7 +1,7 @@
 """Loops that were tried, written apart from the library's own so that what lost leaves no option there.
 
 References:
-  Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958 (projector).
+  Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, App. D, arXiv 1912.04958.
   Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, arXiv 2302.06733 (normalised).
   Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", 2020, arXiv 2012.09036 (whitened latents).
 """
