@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
+import string
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import tyro
 
 CONVERTER_VERSION = 2
+MAX_MESSAGE = 2_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,10 @@ class Stylegan2:
 
         output_folder.check(self.output, overwrite=self.overwrite)
         digest = _sha256(self.file)
-        if self.expect_sha256 is not None and self.expect_sha256.strip().lower() != digest:
+        expected = digest if self.expect_sha256 is None else self.expect_sha256.strip().lower()
+        if len(expected) != 64 or not set(expected) <= set(string.hexdigits):
+            raise UserError(f"--expect-sha256 {self.expect_sha256} is no SHA-256 digest of 64 hexadecimal digits.")
+        if expected != digest:
             raise UserError(f"{self.file} has SHA-256 {digest}, expected {self.expect_sha256}; download it again.")
         settings = {"alignment_scale": self.alignment_scale, "source": self.file.name, "source_sha256": digest}
         found = stylegan2.find(self.file, which=self.which, like=self.like, **settings)
@@ -74,8 +81,11 @@ class Stylegan2:
         ]
         conversion |= {"notes": list(found.notes)}
         del found  # the file's other networks
-        output_folder.write(self.output, lambda f: checkpoints.save_generator(f, config, weights, conversion))
-        print("\n".join([*lines, f"wrote {self.output}"]))
+        size = sum(array.nbytes for array in weights.values())
+        output_folder.write(
+            self.output, lambda f: checkpoints.save_generator(f, config, weights, conversion), size=size
+        )
+        _print("\n".join([*lines, f"wrote {self.output}"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +113,12 @@ class Lpips:
         digests = {path: _sha256(path) for path in (self.vgg, self.lin) if path is not None}
         format_name, weights = lpips.read(self.vgg, self.lin)
         conversion = _conversion(format_name, {path.name: digest for path, digest in digests.items()})
-        output_folder.write(self.output, lambda folder: checkpoints.save_lpips(folder, weights, conversion))
-        print(f"recognised {self.vgg}: VGG16 with LPIPS weights, format {format_name}")
-        print("\n".join(f"  sha256 {digest}  {path}" for path, digest in digests.items()))
-        print(f"  {sum(array.size for array in weights.values()):,} numbers in {len(weights)} arrays")
-        print(f"wrote {self.output}")
+        size = sum(array.nbytes for array in weights.values())
+        output_folder.write(self.output, lambda f: checkpoints.save_lpips(f, weights, conversion), size=size)
+        _print(f"recognised {self.vgg}: VGG16 with LPIPS weights, format {format_name}")
+        _print("\n".join(f"  sha256 {digest}  {path}" for path, digest in digests.items()))
+        _print(f"  {sum(array.size for array in weights.values()):,} numbers in {len(weights)} arrays")
+        _print(f"wrote {self.output}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +141,8 @@ class Inspect:
 
         digest = _sha256(self.file)
         lines = inspection.describe(self.file, which=self.which, like=self.like)
-        print(f"{self.file}: {_title(digest)}{self.file.stat().st_size:,} bytes, sha256 {digest}")
-        print("\n".join(lines))
+        _print(f"{self.file}: {_title(digest)}{self.file.stat().st_size:,} bytes, sha256 {digest}")
+        _print("\n".join(lines))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +164,8 @@ class Verify:
 
         rows = verify.compare(self.file, self.folder)
         width = max(len(name) for name, *_ in rows)
-        print(f"{'float32':{width}}  relative L2  largest")
-        print("\n".join(f"{name:{width}}  {relative:11.1e}  {largest:.1e}" for name, relative, largest in rows))
+        _print(f"{'float32':{width}}  relative L2  largest")
+        _print("\n".join(f"{name:{width}}  {relative:11.1e}  {largest:.1e}" for name, relative, largest in rows))
         if wrong := [name for name, relative, _ in rows if not relative < verify.TOLERANCE]:
             raise UserError(f"{self.folder} differs from {self.file} by more than {verify.TOLERANCE}: {wrong}.")
 
@@ -180,7 +191,7 @@ class Export:
         from convert import export
 
         count = export.write(self.folder, self.output, self.format, overwrite=self.overwrite)
-        print(f"wrote {self.output}: {count} arrays under the names of G_ema.state_dict()")
+        _print(f"wrote {self.output}: {count} arrays under the names of G_ema.state_dict()")
 
 
 Command = Stylegan2 | Lpips | Inspect | Verify | Export
@@ -206,11 +217,37 @@ def _run(run: Callable[[], None]) -> int:
 
     absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax warns of what is no matter, and raises what matters
     try:
-        run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of numbers in damaged files
+            run()
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (UserError, OSError) as error:
-        print(f"convert: {' '.join(str(error).split())[:2000]}", file=sys.stderr)
-        return 2
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("there is not enough memory.")
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing is left behind.")
+        return 130
     return 0
+
+
+def _fail(message: str) -> int:
+    """One line on stderr."""
+    message = " ".join(message.split())
+    cut = f" ... ({len(message) - MAX_MESSAGE} more characters; `inspect` lists everything)"
+    _print(f"convert: {message[:MAX_MESSAGE]}{cut if len(message) > MAX_MESSAGE else ''}", sys.stderr)
+    return 2
+
+
+def _print(text: str, stream: TextIO | None = None) -> None:
+    """Prints names from a file without the control characters that they may have."""
+    stream = stream or sys.stdout
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def _sha256(path: Path) -> str:

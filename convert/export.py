@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from convert import official_names, torch_writer
+from convert import official_names, output_folder, torch_writer
 from jaxgan import checkpoints
 from jaxgan.errors import UserError
 
@@ -30,23 +29,25 @@ def write(folder: Path, output: Path, file_format: Format, *, overwrite: bool = 
       CheckpointError: the folder is no converted generator.
       UserError: the output exists.
     """
+    if output.is_dir():
+        raise UserError(f"{output} is a directory; expected the name of a file.")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists already; choose another file or give --overwrite.")
-    generator = checkpoints.load_generator(folder)
+    generator = checkpoints.load_generator(os.fspath(folder))  # as text it may be "demo"
     arrays = official_names.state_dict(generator.config, checkpoints.network_arrays(generator))
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
-    handle, partial = tempfile.mkstemp(prefix=f".{output.name}-", dir=output.parent)
-    os.close(handle)
-    try:
-        if file_format == "safetensors":
-            import safetensors.numpy
-
-            safetensors.numpy.save_file(arrays, partial, metadata={"format": "pt"})
-        else:
-            torch_writer.write_state_dict(partial, arrays)
-        os.chmod(partial, 0o644)
-        os.replace(partial, output)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    output_folder.write_file(output, lambda partial: _save(partial, arrays, file_format), size=_size(arrays))
     return len(arrays)
+
+
+def _size(arrays: dict[str, np.ndarray]) -> int:
+    return sum(array.nbytes + 1_000 for array in arrays.values())  # with the entry's name and headers
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray], file_format: Format) -> None:
+    if file_format == "safetensors":
+        import safetensors.numpy
+
+        safetensors.numpy.save_file(arrays, path, metadata={"format": "pt"})
+    else:
+        torch_writer.write_state_dict(path, arrays)

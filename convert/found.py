@@ -13,6 +13,10 @@ from flax import nnx
 from convert import rules
 from jaxgan.checkpoints import network_shapes
 from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.safe_pickle import brief
+
+MAX_SIZE, MAX_LAYERS = 2**14, 64
+"""Far above any StyleGAN2: 1024x1024 pixels, 512 channels and latents, 8 mapping layers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +39,9 @@ class Found:
     ignored: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        check_sizes(self.config)
+
     def weights(self) -> dict[str, np.ndarray]:
         """{"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
 
@@ -42,6 +49,20 @@ class Found:
           ConversionError: lists every array that is missing, unknown, misshapen, of another dtype or not finite.
         """
         return rules.to_ours(self.table, self.arrays, expected_shapes(self.config), ignored=self.ignored)
+
+
+def check_sizes(config: GeneratorConfig) -> None:
+    """Refuses a network that nobody has trained, before anything is computed for it.
+
+    Raises:
+      ConversionError: a size is far beyond those of StyleGAN2.
+    """
+    sizes = (config.z_dim, config.c_dim, config.w_dim, config.channel_max, config.image_channels, config.resolution)
+    if max(sizes) > MAX_SIZE or config.mapping_layers > MAX_LAYERS:
+        raise rules.ConversionError(
+            f"the network claims sizes of {brief(max(sizes))} and {brief(config.mapping_layers)} mapping layers; "
+            f"those of StyleGAN2 stay under {MAX_SIZE} and {MAX_LAYERS}."
+        )
 
 
 def expected_shapes(config: GeneratorConfig) -> dict[str, jax.ShapeDtypeStruct]:

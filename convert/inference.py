@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from convert.rules import ConversionError
+from jaxgan.safe_pickle import brief
+
+
+def plain(name: str, value: Any) -> str | int | float | None:
+    """An attribute that is to be compared: no container, whose comparison might never end; NumPy's scalars as Python's.
+
+    Raises:
+      ConversionError: it is something else.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise ConversionError(f"{name} is {brief(value)}; expected a number, a word or None.")
+    return value
+
+
+def number(name: str, value: Any) -> float:
+    """An attribute that must be a positive number.
+
+    Raises:
+      ConversionError: it is none.
+    """
+    value = plain(name, value)
+    if isinstance(value, (bool, str)) or value is None or not 0 < value < 1e9:
+        raise ConversionError(f"{name} is {brief(value)}; expected a positive number.")
+    return float(value)
 
 
 def infer_channels(channels: Mapping[int, int]) -> tuple[int, int]:
@@ -37,6 +63,8 @@ def infer_taps(filters: Mapping[str, np.ndarray]) -> tuple[float, ...]:
     name, first = next(iter(filters.items()))
     if differing := [other for other, array in filters.items() if not np.array_equal(array, first)]:
         raise ConversionError(f"resample_filter differs between {name} and {', '.join(differing)}.")
+    if first.dtype.kind != "f" or first.size == 0 or not np.isfinite(first).all():
+        raise ConversionError(f"{name} of shape {first.shape} and dtype {first.dtype} is no filter of finite numbers.")
     taps = first if first.ndim == 1 else first.sum(-1, dtype=np.float64)  # long filters are stored as 1-D taps
     # 1e-6: the filters are float32, rounded to 6e-8 relative.
     if first.ndim not in (1, 2) or (

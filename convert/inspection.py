@@ -13,6 +13,7 @@ from convert.found import Found
 from convert.rules import ConversionError
 from convert.torch_files import Module, TensorflowNetwork
 from jaxgan.generator import GeneratorConfig
+from jaxgan.safe_pickle import brief
 
 
 def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[str]:
@@ -23,7 +24,8 @@ def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[s
     """
     content = stylegan2.read_content(path)
     with torch_files.named(path):
-        return _describe(path, content, which, like)
+        lines = _describe(path, content, which, like)
+    return [line.replace("\n", "\\n") for line in lines]  # names of a file may be any text
 
 
 def _describe(path: Path, content: Any, which: stylegan2.Which, like: Path | None) -> list[str]:
@@ -55,20 +57,20 @@ def _entries(content: Any) -> list[tuple[str, str]]:
     if isinstance(content, tuple):
         return [(f"entry {index}", _kind(value)) for index, value in enumerate(content[:10])]
     if isinstance(content, dict) and not all(isinstance(value, np.ndarray) for value in content.values()):
-        return [(str(name)[:80], _kind(value)) for name, value in list(content.items())[:50]]
+        return [(brief(name), _kind(value)) for name, value in list(content.items())[:50]]
     return []
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, Module):
-        return f"{value.class_name}, {_count(torch_files.flat_arrays(value))}"
+        return f"{brief(value.class_name)}, {_count(torch_files.flat_arrays(value))}"
     if isinstance(value, TensorflowNetwork):
-        return f"TensorFlow network {str(value.state.get('name'))[:80]}"
+        return f"TensorFlow network {brief(value.state.get('name'))}"
     if isinstance(value, np.ndarray):
         return f"array {value.shape} {value.dtype}"
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list, tuple)):
         return f"{len(value)} entries, {_count(torch_files.flat_arrays(value))}"
-    return str(value)[:80]
+    return brief(value)
 
 
 def _count(arrays: Mapping[str, np.ndarray]) -> str:

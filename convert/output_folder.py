@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxgan.errors import UserError
@@ -19,21 +22,22 @@ def check(output: Path, *, overwrite: bool) -> None:
     """
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists already; choose another folder or give --overwrite.")
-    if output.exists() and not (output / "config.json").is_file():
+    if output.exists() and not _is_network(output):
         raise UserError(f"{output} exists and is no converted network; it is not overwritten.")
 
 
-def write(output: Path, save: Callable[[Path], None]) -> None:
+def write(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
     """Saves into a new folder beside the output, then renames: an old output is moved aside, and back on failure.
 
     Args:
       output: the folder to make or replace.
       save: fills a folder of the given path.
+      size: bytes that it is going to write.
+    Raises:
+      OSError: the output cannot be written; the disk is full, say.
     """
-    missing = [folder for folder in output.parents if not folder.exists()]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
+    with _beside(output) as work:
+        _reserve(work, size)
         save(work / "new")
         if output.exists():
             output.rename(work / "old")
@@ -43,10 +47,54 @@ def write(output: Path, save: Callable[[Path], None]) -> None:
             if (work / "old").exists():
                 (work / "old").rename(output)
             raise
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_file(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
+    """The same for a single file.
+
+    Raises:
+      OSError: the output cannot be written.
+    """
+    with _beside(output) as work:
+        _reserve(work, size)
+        save(work / "new")
+        os.chmod(work / "new", 0o644)
+        os.replace(work / "new", output)
+
+
+@contextlib.contextmanager
+def _beside(output: Path) -> Iterator[Path]:
+    """A new folder beside the output, removed in the end; its missing parents are made, and removed on failure."""
+    missing = [folder for folder in output.parents if not folder.exists()]
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{output.name[:50]}-", dir=output.parent, ignore_cleanup_errors=True
+        ) as work:
+            yield Path(work)
+    except BaseException as error:
         with contextlib.suppress(OSError):  # somebody else may have put something there meanwhile
             for folder in missing:
                 folder.rmdir()
-        raise
-    shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, UserError) or not isinstance(error, Exception):
+            raise
+        # Orbax and safetensors let errors of all kinds through, with names of temporary files
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
+        raise OSError(f"{output} cannot be written: {reason}") from error
+
+
+def _reserve(folder: Path, size: int) -> None:
+    """Fails now if the disk or the quota is too small: Orbax would fail half way, in many messages."""
+    if size > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if size and hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _is_network(folder: Path) -> bool:
+    """Many other folders have a config.json, those of this project's results among them."""
+    try:
+        return json.loads((folder / "config.json").read_text())["format"] in ("jaxgan-generator", "jaxgan-lpips")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

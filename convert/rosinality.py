@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
@@ -42,6 +43,8 @@ def find(arrays: Mapping[str, np.ndarray], latent_avg: np.ndarray | None, *, nam
       ConversionError: it holds another network.
     """
     config = _infer_config(arrays, settings)
+    ignored = dict.fromkeys(filter(KERNEL.fullmatch, arrays), "the taps are kept in the configuration")
+    found = Found(name, config, arrays, generator_table(config), ignored)  # checks the sizes
     notes = ()
     if latent_avg is None:
         latent_avg = _mean_latent(arrays, config)
@@ -50,8 +53,7 @@ def find(arrays: Mapping[str, np.ndarray], latent_avg: np.ndarray | None, *, nam
         if len(latent_avg) == 0 or not (latent_avg == latent_avg[:1]).all():
             raise ConversionError("the rows of latent_avg differ; a StyleGAN2 generator has one mean latent.")
         latent_avg = latent_avg[0]
-    ignored = dict.fromkeys(filter(KERNEL.fullmatch, arrays), "the taps are kept in the configuration")
-    return Found(name, config, {**arrays, "latent_avg": latent_avg}, generator_table(config), ignored, notes)
+    return dataclasses.replace(found, arrays={**arrays, "latent_avg": latent_avg}, notes=notes)
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:

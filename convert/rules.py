@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -78,6 +79,8 @@ def to_ours(
     problems += [
         f"{name} becomes {path}, which the network lacks" for name, (path, _) in table.items() if path not in expected
     ]
+    if problem := _shared_numbers([arrays[name] for name in table if name in arrays]):
+        raise ConversionError(problem)
     weights = {}
     for name, (path, transform) in table.items():
         if name not in arrays or path not in expected:
@@ -96,6 +99,20 @@ def to_ours(
     if problems:
         raise ConversionError(f"{len(problems)} problems: " + "; ".join(problems))
     return weights
+
+
+def _shared_numbers(arrays: list[np.ndarray]) -> str:
+    """Says so if copies of the arrays would take far more memory than the arrays: if many are the same numbers."""
+    storages = {}
+    for array in arrays:
+        root: Any = array
+        while (base := getattr(root, "base", None)) is not None:  # of a strided view, no array but a holder of one
+            root = base
+        storages[id(root)] = root.nbytes if isinstance(root, np.ndarray) else len(root)
+    claimed, stored = sum(array.nbytes for array in arrays), sum(storages.values())
+    if claimed <= 2 * stored + 10**6:
+        return ""
+    return f"the network's arrays claim {claimed:,} bytes, but share {stored:,}; the layers of a network share nothing."
 
 
 def to_torch(table: Table, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

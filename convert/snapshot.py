@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from convert import official_names, other_networks, torch_files
 from convert.found import Found
-from convert.inference import infer_channels, infer_taps
+from convert.inference import infer_channels, infer_taps, number, plain
 from convert.rules import ConversionError
 from convert.torch_files import Module
 from jaxgan.generator import GeneratorConfig
+from jaxgan.safe_pickle import brief
 
 FORMAT = "stylegan2-ada-pytorch"
 FORMAT_SG3 = "stylegan3-project"
@@ -53,7 +54,7 @@ def find(snapshot: Mapping[Any, Any], *, which: Literal["g_ema", "g"], **setting
     key = {"g_ema": "G_ema", "g": "G"}[which]
     network = snapshot.get(key)
     if not isinstance(network, Module):
-        names = sorted(str(name)[:40] for name, value in snapshot.items() if isinstance(value, Module))
+        names = sorted(brief(name) for name, value in snapshot.items() if isinstance(value, Module))
         raise ConversionError(f"there is no network {key}; the networks are {', '.join(names) or 'none'}.")
     unknown = {str(name): value for name, value in snapshot.items() if name not in OTHER_ENTRIES}
     if arrays := torch_files.flat_arrays(unknown):
@@ -109,11 +110,11 @@ def infer_config(network: Module, **settings: Any) -> GeneratorConfig:
     clamped = [*layers.values(), *(m for m in modules.values() if m.class_name == "ToRGBLayer")]
     for name, module in layers.items():
         wanted = {"activation": "lrelu", "use_noise": True, "up": 2 if name.endswith("conv0") else 1}
-        found = {key: module.state.get(key) for key in wanted}
+        found = {key: _attribute(key, module) for key in wanted}
         if found != wanted:
             raise ConversionError(f"{name} has {found}; a StyleGAN2 layer has {wanted}.")
     for name, module in modules.items():
-        if name.endswith((".affine", ".embed")) and module.state.get("bias_gain") != 1:
+        if name.endswith((".affine", ".embed")) and _attribute("bias_gain", module) != 1:
             raise ConversionError(f"{name} has a learning-rate multiplier; only mapping layers of StyleGAN2 have one.")
     resolution = max(blocks)
     if _common("img_resolution", [network]) != resolution or _common("num_layers", [modules["mapping"]]) != len(dense):
@@ -131,14 +132,16 @@ def infer_config(network: Module, **settings: Any) -> GeneratorConfig:
             w_dim=_size("w_dim", network),
             image_channels=_size("img_channels", network),
             mapping_layers=len(dense),
-            mapping_lr_multiplier=float(_common("bias_gain", dense)),
+            mapping_lr_multiplier=number("bias_gain", _common("bias_gain", dense)),
             channel_base=channel_base,
             channel_max=channel_max,
             architecture=_common("architecture", blocks.values()),
-            conv_clamp=None if (clamp := _common("conv_clamp", clamped)) is None else float(clamp),
+            conv_clamp=None if (clamp := _common("conv_clamp", clamped)) is None else number("conv_clamp", clamp),
             resample_filter=infer_taps(filters),
             **settings,
         )
+    except ConversionError:
+        raise
     except (TypeError, ValueError) as error:
         raise ConversionError(f"no StyleGAN2 configuration: {error}") from None
 
@@ -157,20 +160,24 @@ def _check_classes(modules: Mapping[str, Module]) -> None:
         raise ConversionError("this is no StyleGAN2 generator: " + "; ".join(problems))
 
 
+def _attribute(name: str, module: Module) -> str | int | float | None:
+    return plain(f"{name} of a {brief(module.class_name)}", module.state.get(name, "missing"))
+
+
 def _common(attribute: str, modules: Iterable[Module]) -> Any:
     """The value that an attribute has in all of the modules."""
-    values = [module.state.get(attribute, "missing") for module in modules]
+    values = [_attribute(attribute, module) for module in modules]
     if not values or any(type(value) is not type(values[0]) or value != values[0] for value in values):
         raise ConversionError(
-            f"{attribute} differs between layers or is missing: {sorted({str(v)[:40] for v in values})}."
+            f"{attribute} differs between layers or is missing: {sorted({brief(v) for v in values})}."
         )
     return values[0]
 
 
 def _size(attribute: str, network: Module) -> int:
-    value = network.state.get(attribute)
+    value = _attribute(attribute, network)
     if type(value) is not int or not 0 <= value <= 2**20:
-        raise ConversionError(f"{attribute} is {str(value)[:40]!r}; expected a size.")
+        raise ConversionError(f"{attribute} is {brief(value)!r}; expected a size.")
     return value
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from flax import nnx
 
 from convert import official_names, other_networks, rosinality
-from convert.found import Found
+from convert.found import Found, check_sizes
 from convert.inference import infer_taps
 from convert.rules import ConversionError
-from jaxgan.generator import GeneratorConfig
+from jaxgan.checkpoints import DEMO_FOLDER
+from jaxgan.generator import Generator, GeneratorConfig
 
 FORMAT = "state-dict"
 OFFICIAL_SIGN = "synthesis.b4.const"
@@ -87,12 +89,16 @@ def read_config(like: Path) -> GeneratorConfig:
     Raises:
       ConversionError: the file is missing or describes no generator.
     """
+    like = DEMO_FOLDER if str(like) == "demo" and not like.exists() else like
     path = like / "config.json" if like.is_dir() else like
     try:
         settings = json.loads(path.read_text())
         fields = settings.get("config", settings)
-        return GeneratorConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        config = GeneratorConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        check_sizes(config)
+        nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))  # a wrong type shows here
+        return config
+    except (OSError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ConversionError(f"--like {path} describes no generator: {error}") from None
 
 
@@ -102,8 +108,14 @@ def _find_official(arrays: Mapping[str, np.ndarray], like: Path | None, settings
             "a plain state dict does not say all of its network (conv_clamp, mapping_lr_multiplier); give the "
             "configuration of one like it: --like NETWORK/config.json."
         )
-    config = dataclasses.replace(read_config(like), **settings)
-    filters = {name: array for name, array in arrays.items() if name.endswith("resample_filter")}
+    try:
+        config = dataclasses.replace(read_config(like), **settings)
+    except ConversionError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConversionError(str(error)) from None
+    # float32: of arrays in half precision, which are refused, the weights are to be named
+    filters = {name: np.float32(array) for name, array in arrays.items() if name.endswith("resample_filter")}
     if filters:
         taps, wanted = infer_taps(filters), official_names.filter_array(config)
         first = next(iter(filters.values()))

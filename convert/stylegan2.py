@@ -70,6 +70,11 @@ def _find(content: Any, which: Which, like: Path | None, settings: dict[str, Any
     return found
 
 
+def needs_example(content: Any) -> bool:
+    """Whether it is a state dict under the official names, which does not say all of its network."""
+    return isinstance(content, dict) and state_dicts.OFFICIAL_SIGN in content
+
+
 def read_content(path: str | os.PathLike) -> Any:
     """Everything in a file, as plain data.
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from convert import other_networks, rules
 from convert.found import Found
-from convert.inference import architecture_of, infer_channels, vector_size
+from convert.inference import architecture_of, infer_channels, number, plain, vector_size
 from convert.rules import BATCHED_FEATURES, FLIPPED_CONV, IDENTITY, MAP, PLUS_ONE, ConversionError
 from convert.torch_files import TensorflowNetwork
 from jaxgan.generator import GeneratorConfig
+from jaxgan.safe_pickle import brief
 
 FORMAT = "stylegan2-tensorflow"
 IGNORED = {"lod": "level of detail of progressive growing, always 0 in StyleGAN2"}
@@ -46,9 +47,9 @@ def find(networks: tuple, *, which: Literal["g_ema", "g"], **settings: Any) -> F
         raise ConversionError(f"this is a {other} network, not StyleGAN2; it cannot be converted.")
     version = network.state.get("version")
     if type(version) is not int or version < 4:
-        raise ConversionError(f"the network's state has version {str(version)[:40]}; StyleGAN2's is 4 or 5.")
-    if wrong := {name: arguments[name] for name, value in REQUIRED.items() if arguments.get(name, value) != value}:
-        raise ConversionError(f"the network has {str(wrong)[:200]}; supported is {REQUIRED}.")
+        raise ConversionError(f"the network's state has version {brief(version)}; StyleGAN2's is 4 or 5.")
+    if wrong := [f"{k} {brief(arguments[k])}" for k, v in REQUIRED.items() if plain(k, arguments.get(k, v)) != v]:
+        raise ConversionError(f"the network has {', '.join(wrong)}; supported is {REQUIRED}.")
     config = _infer_config(arrays, arguments, settings)
     return Found(FORMAT, config, arrays, generator_table(config), IGNORED)
 
@@ -105,6 +106,8 @@ def _infer_config(
     labels = arrays.get("mapping/LabelEmbed/weight")
     c_dim = labels.shape[0] if labels is not None and labels.ndim == 2 else 0
     first = arrays.get("mapping/Dense0/weight", np.zeros(0))
+    if first.ndim != 2:
+        raise ConversionError(f"mapping/Dense0/weight has shape {first.shape}; expected a matrix.")
     z_dim = first.shape[0] - (w_dim if c_dim else 0)
     architecture = architecture_of(
         has_skip=f"synthesis/{resolution}x{resolution}/Skip/weight" in arrays,
@@ -119,9 +122,14 @@ def _infer_config(
         "mapping_layers": len(dense),
         "architecture": architecture,
     }
-    if wrong := [f"{k} {str(arguments[k])[:40]} (found {v})" for k, v in stated.items() if arguments.get(k, v) != v]:
-        raise ConversionError("the network's arguments contradict its variables: " + ", ".join(wrong))
-    clamp = arguments.get("conv_clamp")
+    wrong = [(k, v) for k, v in stated.items() if plain(k, arguments.get(k, v)) != v]
+    if wrong:
+        shown = ", ".join(f"{k} {brief(arguments[k])} (found {v})" for k, v in wrong)
+        raise ConversionError(f"the network's arguments contradict its variables: {shown}")
+    clamp, taps = arguments.get("conv_clamp"), arguments.get("resample_kernel")
+    taps = (1, 3, 3, 1) if taps is None else taps.tolist() if isinstance(taps, np.ndarray) else taps
+    if not isinstance(taps, (list, tuple)) or len(taps) > 32:
+        raise ConversionError(f"no StyleGAN2 configuration: resample_kernel is {brief(taps)}; expected a few taps.")
     try:
         return GeneratorConfig(
             resolution=resolution,
@@ -130,14 +138,16 @@ def _infer_config(
             w_dim=w_dim,
             image_channels=vector_size(arrays, f"synthesis/{resolution}x{resolution}/ToRGB/bias"),
             mapping_layers=len(dense),
-            mapping_lr_multiplier=float(arguments.get("mapping_lrmul", 0.01)),
+            mapping_lr_multiplier=number("mapping_lrmul", arguments.get("mapping_lrmul", 0.01)),
             channel_base=channel_base,
             channel_max=channel_max,
             architecture=architecture,
-            conv_clamp=None if clamp is None else float(clamp),
-            resample_filter=tuple(float(tap) for tap in arguments.get("resample_kernel") or (1, 3, 3, 1)),
+            conv_clamp=None if clamp is None else number("conv_clamp", clamp),
+            resample_filter=tuple(number("a tap", tap) for tap in taps),
             **settings,
         )
+    except ConversionError:
+        raise
     except (TypeError, ValueError) as error:
         raise ConversionError(f"no StyleGAN2 configuration: {error}") from None
 

@@ -30,7 +30,7 @@ from convert.torch_tensors import (
     read_zip,
 )
 from jaxgan.errors import UserError
-from jaxgan.safe_pickle import NUMPY_GLOBALS
+from jaxgan.safe_pickle import NUMPY_GLOBALS, brief
 
 Kind = Literal["pickle", "legacy", "zip", "torchscript", "npz", "safetensors"]
 MAX_MODULES = 5_000
@@ -45,7 +45,7 @@ class Module:
     state: dict[str, Any]
 
     def __setstate__(self, state: Any) -> None:
-        raise CheckpointFileError(f"a {self.class_name} is given a state twice.")
+        raise CheckpointFileError(f"a {brief(self.class_name)} is given a state twice.")
 
     @property
     def modules(self) -> dict[str, Module]:
@@ -62,7 +62,7 @@ class Module:
         if not isinstance(entries, dict) or not all(
             isinstance(key, str) and (value is None or isinstance(value, kind)) for key, value in entries.items()
         ):
-            raise CheckpointFileError(f"{name} of a {self.class_name} is no dict of {kind.__name__}.")
+            raise CheckpointFileError(f"{name} of a {brief(self.class_name)} is no dict of {kind.__name__}.")
         return {key: value for key, value in entries.items() if value is not None}
 
 
@@ -89,6 +89,10 @@ class EasyDict(dict):
     def __init__(self) -> None:
         super().__init__()
 
+    def __setstate__(self, state: Any) -> None:
+        """Attributes would hide methods: an EasyDict has none."""
+        raise CheckpointFileError("an EasyDict is given attributes; it keeps them as entries.")
+
 
 class ScriptObject:
     """An instance of a class defined inside a TorchScript archive; the attributes lie in `vars()`."""
@@ -113,6 +117,8 @@ def recognise(path: str | os.PathLike) -> Kind:
     try:
         if path.is_dir():
             raise CheckpointFileError(f"{path} is a directory; expected a file.")
+        if path.exists() and not path.is_file():
+            raise CheckpointFileError(f"{path} is no regular file; expected a file.")  # a pipe could wait for ever
         with open(path, "rb") as file:
             head = file.read(1024)
     except OSError as error:
@@ -123,6 +129,8 @@ def recognise(path: str | os.PathLike) -> Kind:
         raise CheckpointFileError(
             f"{path}: this is a Git LFS pointer, not the weights; fetch them with `git lfs pull` in its repository."
         )
+    if head.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")):
+        raise CheckpointFileError(f"{path} is a compressed file; unpack it first.")
     if head.startswith(b"PK\x03\x04"):
         return _zip_kind(path)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -210,11 +218,11 @@ def _walk(root: Any) -> Iterator[tuple[str, Any]]:
             children = node if isinstance(node, dict) else vars(node)
         elif isinstance(node, (list, tuple)):
             children = dict(enumerate(node))
-        containers = [child for child in children.values() if not isinstance(child, (str, int, float, np.ndarray))]
-        visited += len(containers)
+        visited += sum(isinstance(c, (Module, ScriptObject, dict, list, tuple)) for c in children.values())
         if visited > MAX_MODULES or len(name) > 1_000:
             raise CheckpointFileError(f"the file nests more than {MAX_MODULES} modules, or too deeply; refused.")
-        stack += [(f"{name}.{key}" if name else str(key), child) for key, child in reversed(children.items())]
+        prefix = f"{name}." if name else ""
+        stack += [(prefix + brief(key, 200), child) for key, child in reversed(children.items())]
 
 
 def _reconstruct_module(meta: Any) -> Module:
@@ -223,7 +231,7 @@ def _reconstruct_module(meta: Any) -> Module:
         raise CheckpointFileError("a persistent object is not described by a dict of type 'class'.")
     class_name, state = meta.get("class_name"), meta.get("state")
     if not isinstance(class_name, str) or not isinstance(state, dict):
-        raise CheckpointFileError(f"a persistent object has class name {class_name!r} and no dict of attributes.")
+        raise CheckpointFileError(f"a persistent object has class {brief(class_name)!r} and no dict of attributes.")
     return Module(class_name, state)
 
 
@@ -235,9 +243,9 @@ def _load_storage(data: bytes) -> np.ndarray:
 
 
 def _set(items: Any = ()) -> set:
-    """`builtins.set`, which protocol 3 names; the ones of modules are empty or hold a few names."""
-    if not isinstance(items, (list, tuple)) or len(items) > 64:
-        raise CheckpointFileError("a set is made of something else than a few items.")
+    """`builtins.set`, which protocol 3 names; those of modules are empty or hold a few names."""
+    if not isinstance(items, (list, tuple)) or len(items) > 64 or not all(isinstance(item, str) for item in items):
+        raise CheckpointFileError("a set is made of something else than a few words.")
     return set(items)
 
 

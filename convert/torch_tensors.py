@@ -14,11 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import ml_dtypes
 import numpy as np
 
 from jaxgan import safe_pickle
 from jaxgan.errors import UserError
-from jaxgan.safe_pickle import MAX_RANK, NUMPY_GLOBALS, Globals
+from jaxgan.safe_pickle import MAX_RANK, NUMPY_GLOBALS, Globals, brief
 
 
 class CheckpointFileError(UserError):
@@ -40,7 +41,7 @@ class StorageType:
 
 
 _DTYPES = {"Half": "f2", "Float": "f4", "Double": "f8", "Byte": "u1", "Char": "i1", "Short": "i2", "Int": "i4"}
-_DTYPES |= {"Long": "i8", "Bool": "?"}
+_DTYPES |= {"Long": "i8", "Bool": "?", "BFloat16": ml_dtypes.bfloat16}
 STORAGE_TYPES: Globals = {("torch", f"{name}Storage"): StorageType(np.dtype(code)) for name, code in _DTYPES.items()}
 
 
@@ -66,7 +67,7 @@ class StateDict(OrderedDict):
 
 def _size(dimensions: Any = ()) -> tuple[int, ...]:
     """`torch.Size`."""
-    if not isinstance(dimensions, (tuple, list)) or len(dimensions) > MAX_RANK:
+    if not isinstance(dimensions, (tuple, list)) or len(dimensions) > MAX_RANK or {type(n) for n in dimensions} - {int}:
         raise CheckpointFileError("a torch.Size is no tuple of a few numbers.")
     return tuple(dimensions)
 
@@ -87,7 +88,7 @@ def rebuild_tensor(
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
         raise CheckpointFileError("a tensor has no storage.")
     if any(type(n) is not int or not 0 <= n < 2**48 for n in numbers):
-        raise CheckpointFileError(f"a tensor has offset, shape and strides {str(numbers)[:200]}; expected sizes.")
+        raise CheckpointFileError(f"a tensor has offset, shape and strides {brief(numbers, 100)}; expected sizes.")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else offset
     # A stride of zero would let a few bytes claim any number of elements.
@@ -185,7 +186,7 @@ def read_storage(data: bytes) -> np.ndarray:
     key, dtype, count = reference
     stored = int.from_bytes(file.read(8), "little")
     if not isinstance(dtype, np.dtype) or stored != count or len(data) - file.tell() < count * dtype.itemsize:
-        raise CheckpointFileError(f"truncated: storage {str(key)[:80]} should have {str(count)[:80]} numbers.")
+        raise CheckpointFileError(f"truncated: storage {brief(key)} should have {brief(count)} numbers.")
     return np.frombuffer(data, dtype, count, file.tell())
 
 
@@ -239,10 +240,10 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 def _parse_storage_id(pid: Any) -> tuple[str, np.dtype, int]:
     """("storage", type, key, location, count, None): a view of another storage (before PyTorch 0.4) has no None."""
     if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or (len(pid) == 6 and pid[5]):
-        raise CheckpointFileError(f"unknown reference {str(pid)[:80]!r}; expected a storage.")
+        raise CheckpointFileError(f"unknown reference {brief(pid)!r}; expected a storage.")
     _, kind, key, _, count = pid[:5]
     if not isinstance(kind, StorageType) or not isinstance(key, str) or type(count) is not int or count < 0:
-        raise CheckpointFileError(f"storage {str(key)[:80]!r} has type {kind!r} and {str(count)[:80]} numbers.")
+        raise CheckpointFileError(f"storage {brief(key)!r} has type {brief(kind)} and {brief(count)} numbers.")
     return key[:200], kind.dtype, count
 
 

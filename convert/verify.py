@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 
-from convert import stylegan2
+from convert import stylegan2, torch_files
 from jaxgan.errors import UserError
 
 SAMPLES, SEED = 2, 0
@@ -37,12 +38,15 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
 
     from jaxgan import checkpoints
 
-    generator = checkpoints.load_generator(folder)
+    generator = checkpoints.load_generator(os.fspath(folder))  # as text it may be "demo"
     config = generator.config
-    conversion = json.loads((folder / "config.json").read_text()).get("conversion", {})
-    like = folder if conversion.get("format") == "state-dict" else None
     settings = {name: getattr(config, name) for name in ("alignment_scale", "source", "source_sha256")}
-    found = stylegan2.find(path, which=conversion.get("which", "g_ema"), like=like, **settings)
+    content = stylegan2.read_content(path)
+    like = folder if stylegan2.needs_example(content) else None
+    which = "g_ema" if like else _which(folder)
+    found = stylegan2.find_in_content(path, content, which=which, like=like, **settings)
+    with torch_files.named(path):
+        found.weights()  # names everything that is missing or misshapen, before it is used
     if found.config != config:
         raise UserError(f"{folder} holds another network than {path}: {config} and {found.config}.")
 
@@ -72,3 +76,12 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
             if image is not None:
                 row(f"b{r} image", np.moveaxis(our_image, -1, 1), image)
     return rows
+
+
+def _which(folder: Path) -> stylegan2.Which:
+    """Which of the file's generators was converted."""
+    try:
+        which = json.loads((folder / "config.json").read_text())["conversion"]["which"]
+    except (OSError, ValueError, KeyError, TypeError):  # the demo network, or a folder of an earlier version
+        return "g_ema"
+    return "g" if which == "g" else "g_ema"

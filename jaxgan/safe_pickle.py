@@ -11,19 +11,17 @@ import io
 import math
 import pickle
 import pickletools
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxgan.errors import UserError
+from jaxgan import opcode_checks
+from jaxgan.opcode_checks import UnsafePickleError
 
 Globals = Mapping[tuple[str, str], Any]
 
-MAX_OPCODES = 2_000_000
-"""Each step may allocate some hundred bytes, whatever the file's size; a 1024x1024 snapshot takes 40,000."""
-MAX_TUPLES = 20_000
-"""Nested tuples as a dict key overflow Python's C stack: seen from 300,000 on; the largest reference file has 1,000."""
 MAX_RANK = 32
 """Dimensions of an array; NumPy's own limit was 32 when these files were written."""
 
@@ -45,10 +43,6 @@ class Readable(Protocol):
         """The present place."""
 
 
-class UnsafePickleError(UserError):
-    """The pickle names a global that is not on the allow-list, or is no valid pickle."""
-
-
 class _Bounded:
     """A file whose `read` is never asked for more than there is, so that a claimed size allocates nothing."""
 
@@ -59,12 +53,27 @@ class _Bounded:
         self.size = file.tell()
         file.seek(start)
         self.readline, self.tell = file.readline, file.tell
-
-    def read(self, size: int, /) -> bytes:
-        return self._file.read(min(size, self.size) if size >= 0 else self.size)
+        # No method: it is called for every opcode, and the tests' shape checks make methods ten times slower.
+        self.read = lambda size: file.read(min(size, self.size) if size >= 0 else self.size)
 
 
 _copies_left: contextvars.ContextVar[list[int]] = contextvars.ContextVar("bytes that a pickle may still copy")
+
+
+def brief(value: Any, limit: int = 80) -> str:
+    """A value of a file in a message. `str` alone may never end: containers may hold themselves, or 2**60 parts."""
+    if isinstance(value, (tuple, list)) and len(value) <= MAX_RANK and all(type(n) is int for n in value):
+        inner = ", ".join(brief(n) for n in value)
+        return f"({inner}{',' * (len(value) == 1)})"[: 2 * limit]
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"a number of {value.bit_length()} bits"
+    if value is None or isinstance(value, (str, int, float, np.generic)):
+        return str(value)[:limit]
+    if isinstance(value, np.ndarray):
+        return f"an array {brief(value.shape)}"
+    if isinstance(value, type):
+        return value.__name__[:limit]
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else type(value).__name__
 
 
 def _charge(size: int) -> None:
@@ -75,14 +84,34 @@ def _charge(size: int) -> None:
         raise UnsafePickleError("the pickle unpacks to much more than its size; refused.")
 
 
+class _Function:
+    """A function of the list: a file may call it, but not give it attributes, other defaults among them."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, function: Callable[..., Any]):
+        self._call = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise UnsafePickleError("the pickle gives a state to a function; refused.")
+
+
 class _NdarrayName:
     """Stands for `numpy.ndarray`, which a pickle only names: calling the class could allocate any size."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise UnsafePickleError("the pickle gives a state to the name of a class; refused.")
 
 
 class _Dtype:
     """`numpy.dtype` of plain numbers: one of objects would let the file put anything into an array."""
 
-    def __init__(self, name: str, align: bool = False, copy: bool = False):
+    def __init__(self, name: Any, align: Any = False, copy: Any = False):
+        if not isinstance(name, str) or len(name) > 8:  # "float128" is the longest; lists describe records
+            raise UnsafePickleError(f"an array has dtype {brief(name)}; expected plain numbers.")
         self.dtype = np.dtype(name)
         if self.dtype.kind not in "biuf":
             raise UnsafePickleError(f"an array has dtype {name!r}; expected plain numbers.")
@@ -90,7 +119,7 @@ class _Dtype:
     def __setstate__(self, state: Any) -> None:
         """The byte order is all that NumPy's state adds for plain numbers."""
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(state[2:5]):
-            raise UnsafePickleError(f"a dtype has state {str(state)[:80]}; expected plain numbers.")
+            raise UnsafePickleError(f"a dtype has state {brief(state)}; expected plain numbers.")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -101,26 +130,41 @@ class _Array(np.ndarray):
         if not isinstance(state, tuple) or len(state) != 5:
             raise UnsafePickleError("an array has another state than (version, shape, dtype, order, data).")
         _, shape, dtype, fortran, data = state
-        ranked = isinstance(shape, tuple) and len(shape) <= MAX_RANK
-        if not ranked or any(type(n) is not int or n < 0 for n in shape) or not isinstance(dtype, _Dtype):
-            raise UnsafePickleError(f"an array has shape {str(shape)[:80]} or a dtype that is none.")
+        if not isinstance(dtype, _Dtype):
+            raise UnsafePickleError(f"an array of shape {brief(shape)} has a dtype that is none.")
         if isinstance(data, str):  # Python 2 wrote bytes so
             _charge(len(data))
             data = data.encode("latin1")
-        if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.dtype.itemsize:
-            raise UnsafePickleError(f"an array of shape {shape} and dtype {dtype.dtype} lacks data of that size.")
+        _check_data(shape, dtype.dtype, data)
         if not dtype.dtype.isnative:
             _charge(len(data))
         super().__setstate__((1, shape, dtype.dtype, bool(fortran), data))
+
+
+def _check_data(shape: Any, dtype: np.dtype, data: Any) -> None:
+    """Refuses a shape that is none, or data of another size."""
+    ranked = isinstance(shape, tuple) and len(shape) <= MAX_RANK
+    if not ranked or any(type(n) is not int or not 0 <= n < 2**48 for n in shape):
+        raise UnsafePickleError(f"an array has shape {brief(shape)}; expected sizes.")
+    if not isinstance(data, (bytes, bytearray)) or len(data) != math.prod(shape) * dtype.itemsize:
+        raise UnsafePickleError(f"an array of shape {shape} and dtype {dtype} lacks data of that size.")
 
 
 def _reconstruct(subtype: type, shape: tuple[int, ...], dtype: bytes | str) -> np.ndarray:
     """NumPy pickles an array as an empty one, filled afterwards; any other request is not NumPy's."""
     if subtype is not _NdarrayName or tuple(shape) != (0,):
         raise UnsafePickleError(
-            f"an array starts as {str(subtype)[:80]} of shape {str(shape)[:80]}; expected an empty numpy.ndarray."
+            f"an array starts as {brief(subtype)} of shape {brief(shape)}; expected an empty numpy.ndarray."
         )
     return np.ndarray.__new__(_Array, (0,), np.int8)
+
+
+def _frombuffer(buffer: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """`numpy._core.numeric._frombuffer`, by which protocol 5 writes contiguous arrays."""
+    if not isinstance(buffer, (bytes, bytearray)) or not isinstance(dtype, _Dtype) or order not in ("C", "F"):
+        raise UnsafePickleError("an array is made of something else than bytes, a dtype, a shape and an order.")
+    _check_data(shape, dtype.dtype, buffer)
+    return np.frombuffer(buffer, dtype.dtype).reshape(shape, order=order)
 
 
 def _scalar(dtype: _Dtype, data: bytes | str) -> np.generic:
@@ -131,7 +175,7 @@ def _scalar(dtype: _Dtype, data: bytes | str) -> np.generic:
 def _encode(text: str, encoding: str) -> bytes:
     """`_codecs.encode`, by which protocol 2 writes bytes."""
     if encoding != "latin1":
-        raise UnsafePickleError(f"bytes are encoded as {str(encoding)[:80]!r}; expected 'latin1'.")
+        raise UnsafePickleError(f"bytes are encoded as {brief(encoding)!r}; expected 'latin1'.")
     _charge(len(text))
     return text.encode("latin1")
 
@@ -139,6 +183,7 @@ def _encode(text: str, encoding: str) -> bytes:
 NUMPY_GLOBALS: Globals = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
     ("numpy", "ndarray"): _NdarrayName,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
@@ -156,7 +201,8 @@ class AllowListUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Looks a global up in the allow-list; never imports."""
         try:
-            return self._allowed[module, name]
+            found = self._allowed[module, name]
+            return _Function(found) if isinstance(found, types.FunctionType) else found
         except KeyError:
             raise UnsafePickleError(
                 f"the file asks for {module}.{name}"[:200]
@@ -187,7 +233,7 @@ def load(file: Readable | bytes, allowed: Globals, *, persistent_load: Callable[
     start = bounded.tell()
     token = _copies_left.set([2 * bounded.size])
     try:
-        _check_opcodes(bounded)
+        opcode_checks.check(pickletools.genops(bounded))
         bounded._file.seek(start)
         return AllowListUnpickler(bounded, allowed, persistent_load=persistent_load).load()
     except UnsafePickleError:
@@ -203,17 +249,3 @@ def load(file: Readable | bytes, allowed: Globals, *, persistent_load: Callable[
         ) from error
     finally:
         _copies_left.reset(token)
-
-
-def _check_opcodes(file: _Bounded) -> None:
-    """Refuses what makes the C unpickler allocate beyond the file's size or overflow its stack."""
-    tuples = 0
-    for index, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        # The memo is an array: a huge index allocates and clears that many entries.
-        if opcode.name in ("PUT", "LONG_BINPUT") and argument > index:
-            raise UnsafePickleError(f"the pickle has memo index {argument} after {index} steps; damaged.")
-        tuples += opcode.name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
-        if tuples > MAX_TUPLES:
-            raise UnsafePickleError(f"the pickle has over {MAX_TUPLES} tuples; it may be nested too deeply. Refused.")
-        if index > MAX_OPCODES:
-            raise UnsafePickleError(f"the pickle has over {MAX_OPCODES} steps; a network needs few. Refused.")

@@ -81,7 +81,38 @@ def _npz_of_objects():
 CYCLE = b"}q\x00X\x08\x00\x00\x00_modulesh\x00sX\x0b\x00\x00\x00_parameters}s"  # {"_modules": itself}
 LIST_CYCLE = b"\x80\x02]q\x00h\x00a."
 
+
+def _text(value: str) -> bytes:
+    data = value.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+# 60 steps, each of which holds the one before twice: 2**60 parts for whoever walks through it.
+TUPLE_BOMB = b"K\x01\x85" + b"".join(b"q%ch%c\x86" % (n, n) for n in range(60))
+LIST_BOMB = b"](K\x01e" + b"".join(b"q%c0](h%ch%ce" % (n, n, n) for n in range(60))
+EASY_DICT = b"\x80\x02cdnnlib.util\nEasyDict\n"
+TF_NETWORK = b"\x80\x02cdnnlib.tflib.network\nNetwork\n)\x81}(" + _text("version") + b"K\x04"
+TF_NETWORK += _text("variables") + b"]" + _text("static_kwargs") + b"}" + _text("nonlinearity")
+NUMBER = b"\x8b" + struct.pack("<i", 3000) + b"\x01" * 3000  # of 7,000 digits, which Python refuses to print
+
 CASES = {
+    "tuple bomb": (b"\x80\x02}" + _text("G_ema") + TUPLE_BOMB + b"s.", "parts; refused"),
+    "tuple bomb, key": (b"\x80\x02}" + TUPLE_BOMB + b"K\x01s.", "parts; refused"),
+    "list bomb": (b"\x80\x02}" + _text("G_ema") + LIST_BOMB + b"s.", "nests more than"),
+    "list bomb, attribute": (TF_NETWORK + LIST_BOMB + b"subq\x7fh\x7fh\x7f\x87.", "nonlinearity is list of 2"),
+    "set of a bomb": (b"\x80\x02cbuiltins\nset\n]" + TUPLE_BOMB + b"a\x85R.", "made of something else"),
+    "deep tuples": (b"\x80\x02}" + _text("G_ema") + b")" + b"\x85" * 15_000 + b"s.", "too deeply"),
+    "long number": (b"\x80\x02}" + _text("G_ema") + NUMBER + b"s}" + NUMBER + b"K\x01s\x86.", "no StyleGAN2"),
+    "methods": (EASY_DICT + b")\x81}" + _text("values") + b"K\x01sb.", "is given attributes"),
+    "methods, slots": (EASY_DICT + b")\x81N}" + _text("values") + b"K\x01s\x86b.", "is given attributes"),
+    "class changed": (EASY_DICT + b"N}" + _text("keys") + b"K\x01s\x86b.", "not a readable pickle"),
+    "function changed": (
+        b"\x80\x02cbuiltins\nset\nN}" + _text("__defaults__") + b"K\x01\x85s\x86b.",
+        "state to a function; refused",
+    ),
+    "records": (b"\x80\x02cnumpy\ndtype\n" + LIST_BOMB + b"\x85R.", "expected plain numbers"),
+    "control characters": (b"\x80\x02}" + _text("\ud800\x1b[31m\n") + b"K\x01s.", "no StyleGAN2"),
+    "gzip": (b"\x1f\x8b" + bytes(range(200)), "is a compressed file; unpack it first"),
     "empty": (b"", "is empty"),
     "text": (b"hello\n", "text file"),
     "html": (b"<!DOCTYPE html>\n<title>Quota exceeded</title>", "HTML"),
@@ -159,11 +190,41 @@ def test_bad_files_are_refused_in_one_line(tmp_path, capsys, monkeypatch, name, 
     captured = capsys.readouterr()
     assert _peak_kb() - before < MEMORY_KB
     assert os.listdir(tmp_path) == ["bad.pkl"]
+    assert all(character.isprintable() or character == "\n" for character in captured.out + captured.err)
     if command == "inspect" and code == 0:  # readable, but no generator
         assert "cannot be converted" in captured.out
         return
     assert code == 2 and not captured.out and captured.err.count("\n") == 1, captured
     assert re.search(message, captured.err) and "bad.pkl" in captured.err
+
+
+def test_one_storage_for_every_layer_is_refused(tmp_path, capsys):
+    """A view of one storage per layer is little in a file, and a copy each in memory."""
+    content = torch.load(REFERENCE / "rosinality_tiny.pt", weights_only=True)
+    shared = torch.zeros(400, 400)
+    for name in [name for name in content["g_ema"] if name.startswith("style.")]:
+        content["g_ema"][name] = shared if name.endswith("weight") else shared[0]
+    content["g_ema"] |= {f"style.{index}.weight": shared for index in range(1, 60)}
+    content["g_ema"] |= {f"style.{index}.bias": shared[0] for index in range(1, 60)}
+    torch.save(content, tmp_path / "a.pt")
+    assert main(["stylegan2", str(tmp_path / "a.pt"), "--output", str(tmp_path / "x")]) == 2
+    assert "the layers of a network share nothing" in capsys.readouterr().err
+
+
+def test_claimed_sizes_are_bounded_before_anything_is_computed(tmp_path, capsys):
+    """w_avg of a file without one takes 10,000 z, each as long as a matrix of few rows claims."""
+    content = {"g_ema": torch.load(REFERENCE / "rosinality_tiny.pt", weights_only=True)["g_ema"]}
+    content["g_ema"]["style.1.weight"] = torch.zeros(48, 20_000, dtype=torch.uint8)
+    torch.save(content, tmp_path / "a.pt")
+    assert main(["stylegan2", str(tmp_path / "a.pt"), "--output", str(tmp_path / "x")]) == 2
+    assert "the network claims sizes of 20000" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are Unix's")
+def test_a_pipe_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["inspect", str(tmp_path / "pipe")]) == 2
+    assert "is no regular file" in capsys.readouterr().err
 
 
 def test_directories_and_missing_files(tmp_path, capsys):

@@ -96,6 +96,23 @@ def test_all_problems_of_a_state_dict_come_in_one_error(tmp_path, tiny):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(("dtype", "name"), [(torch.float16, "float16"), (torch.bfloat16, "bfloat16")])
+def test_half_precision_is_named(tmp_path, tiny, dtype, name):
+    folder, arrays = tiny
+    torch.save({k: torch.tensor(np.array(a)).to(dtype) for k, a in arrays.items()}, tmp_path / "a.pt")
+    with pytest.raises(ConversionError, match=f"dtype {name}, expected float32"):
+        stylegan2.read(tmp_path / "a.pt", like=folder)
+
+
+@pytest.mark.parametrize("change", [{"z_dim": 48.0}, {"resolution": "x"}, {"mapping_layers": 2**40}, {"z_dim": 10**9}])
+def test_an_example_with_values_of_other_kinds_is_told(tmp_path, tiny, change):
+    folder, arrays = tiny
+    settings = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({"config": settings["config"] | change}))
+    with pytest.raises(ConversionError, match="describes no generator|the network claims sizes"):
+        stylegan2.find(_save(arrays, tmp_path / "a.npz"), like=tmp_path)
+
+
 def test_an_example_must_be_one_and_fit(tmp_path, tiny):
     folder, arrays = tiny
     path = _save(arrays, tmp_path / "a.npz")

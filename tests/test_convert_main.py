@@ -114,6 +114,50 @@ def test_an_expected_digest_is_checked_first(tmp_path, capsys):
     assert main([*arguments, digest.upper()]) == 0
 
 
+def test_what_is_no_digest_is_told(tmp_path, capsys):
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "a"), "--expect-sha256", "abc"]) == 2
+    assert "is no SHA-256 digest" in capsys.readouterr().err
+
+
+def test_results_of_experiments_are_never_replaced(tmp_path, capsys):
+    """Their folders have a config.json, too."""
+    (tmp_path / "config.json").write_text('{"task": "inpaint"}')
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path), "--overwrite"]) == 2
+    assert "is no converted network" in capsys.readouterr().err and os.listdir(tmp_path) == ["config.json"]
+
+
+@pytest.mark.parametrize("command", ["stylegan2", "state-dict", "safetensors"])
+def test_a_full_disk_is_told_in_one_line(tmp_path, capsys, monkeypatch, command):
+    arguments = ["stylegan2", str(SNAPSHOT)] if command == "stylegan2" else ["export", "demo", "--format", command]
+    usage = type(output_folder.shutil.disk_usage(tmp_path))
+    monkeypatch.setattr(output_folder.shutil, "disk_usage", lambda folder: usage(10**6, 10**6 - 5000, 5000))
+    output = tmp_path / "deep" / "out"
+    assert main([*arguments, "--output", str(output)]) == 2
+    assert capsys.readouterr().err == f"convert: {output} cannot be written: No space left on device\n"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("tensorstore says\nno"), ValueError(""), OSError(30, "Read-only")])
+def test_whatever_fails_in_writing_is_one_line(tmp_path, capsys, monkeypatch, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(jaxgan.checkpoints, "save_arrays", fail)
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "deep" / "out")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "out cannot be written: " in captured.err and not captured.out
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_interruption_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jaxgan.checkpoints, "save_arrays", interrupt)
+    assert main(["stylegan2", str(SNAPSHOT), "--output", str(tmp_path / "deep" / "out")]) == 130
+    assert capsys.readouterr().err.startswith("convert: interrupted") and os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("fail_at", ["save", "rename"])
 def test_a_failure_restores_the_old_folder(tmp_path, fail_at):
     old = tmp_path / "network"
@@ -209,6 +253,23 @@ def test_exports_are_the_official_state_dict(tmp_path, file_format):
         np.testing.assert_array_equal(arrays[name].numpy(), array, strict=True)
 
 
+def test_the_demo_network_goes_to_other_tools_and_is_verified(tmp_path, capsys):
+    assert main(["export", "demo", "--format", "safetensors", "--output", str(tmp_path / "new" / "demo")]) == 0
+    assert main(["verify", str(tmp_path / "new" / "demo"), "demo"]) == 0
+    assert "b64 image" in capsys.readouterr().out
+
+
+def test_verify_names_what_a_file_lacks(tmp_path, capsys):
+    assert main(["export", "demo", "--format", "safetensors", "--output", str(tmp_path / "a")]) == 0
+    import safetensors.numpy
+
+    arrays = safetensors.numpy.load_file(tmp_path / "a")
+    del arrays["synthesis.b8.conv0.bias"]
+    safetensors.numpy.save_file(arrays, tmp_path / "b")
+    assert main(["verify", str(tmp_path / "b"), "demo"]) == 2
+    assert "1 problems: synthesis.b8.conv0.bias is missing" in capsys.readouterr().err
+
+
 def test_no_torch_is_imported(tmp_path):
     """Converting, loading and exporting work where PyTorch is missing; verify says what it needs."""
     code = f"""
@@ -252,6 +313,10 @@ def test_a_real_process_and_a_light_help(tmp_path):
     )
     assert done.returncode == 0 and done.stdout.endswith(f"wrote {tmp_path / 'out'}\n"), done.stderr
     missing = ["stylegan2", "missing.pkl", "--output", str(tmp_path / "b")]
+    # The reader of the output may stop early, as `head` does.
+    quoted = f"{sys.executable} -m convert inspect {SNAPSHOT} | head -1"
+    head = subprocess.run(quoted, shell=True, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert head.stdout.count("\n") == 1 and not head.stderr
     failed = subprocess.run(
         [sys.executable, "-m", "convert", *missing], cwd=folder, capture_output=True, text=True, timeout=60
     )

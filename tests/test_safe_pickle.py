@@ -21,7 +21,7 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])  # what torch.save and NumPy's readers have written
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])  # 2 is torch.save's; 5 has another function for arrays
 def test_arrays_of_numbers_come_back(protocol):
     loaded = safe_pickle.load(pickle.dumps(ARRAYS, protocol), NUMPY_GLOBALS)
     assert loaded.keys() == ARRAYS.keys()
@@ -177,6 +177,48 @@ def test_the_state_of_an_array_must_fit_its_data():
     shape = good.index(b"K\x03\x85")
     with pytest.raises(UnsafePickleError, match="lacks data of that size"):
         safe_pickle.load(good[:shape] + b"K\x04\x85" + good[shape + 3 :], NUMPY_GLOBALS)
+
+
+@pytest.mark.parametrize("change", [(b"K\x03K\x04\x86", b"K\x03K\x05\x86"), (b"\x8c\x01C", b"\x8c\x01K")])
+def test_arrays_of_protocol_5_must_fit_their_data(change):
+    good = pickle.dumps(np.arange(12, dtype=np.int32).reshape(3, 4), 5)
+    assert good.count(change[0]) == 1
+    with pytest.raises(UnsafePickleError, match="lacks data of that size|made of something else"):
+        safe_pickle.load(good.replace(*change), NUMPY_GLOBALS)
+
+
+def test_keys_may_be_few_tuples_but_not_endless_ones():
+    assert safe_pickle.load(pickle.dumps({(1, ("a", 2)): 3, frozenset({4}): 5}, 4), {}) == {
+        (1, ("a", 2)): 3,
+        frozenset({4}): 5,
+    }
+    bomb = (1,)
+    for _ in range(40):
+        bomb = (bomb, bomb)
+    data = pickle.dumps(bomb, 4)  # pickle writes each level once
+    with pytest.raises(UnsafePickleError, match="parts; refused"):
+        safe_pickle.load(data[:-1].replace(b"\x80\x04", b"\x80\x04}", 1) + b"K\x01s.", {})
+
+
+def test_a_file_cannot_change_the_functions_it_may_call():
+    def double(value, times=2):
+        return value * times
+
+    # BUILD with (None, {"__defaults__": (3,)}), which sets attributes
+    data = b"\x80\x02ca\nb\nN}X\x0c\x00\x00\x00__defaults__K\x03\x85s\x86b."
+    with pytest.raises(UnsafePickleError, match="gives a state to a function"):
+        safe_pickle.load(data, {("a", "b"): double})
+    assert double.__defaults__ == (2,)
+    assert safe_pickle.load(b"\x80\x02ca\nb\nK\x04\x85R.", {("a", "b"): double}) == 8
+
+
+def test_values_in_messages_are_short_whatever_they_are():
+    endless: list = []
+    endless.append(endless)
+    values = [10**5000, "x" * 10**6, endless, {1: 2}, np.zeros((2, 3)), (1, 2), (10**5000,), None, 1.5, list, object()]
+    shown = [safe_pickle.brief(value) for value in values]
+    assert all(len(text) <= 160 for text in shown)
+    assert shown[2:6] == ["list of 1", "dict of 1", "an array (2, 3)", "(1, 2)"] and shown[8] == "1.5"
 
 
 def test_deep_nesting_is_told():
