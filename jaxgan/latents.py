@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxgan import precision
 from jaxgan.generator import Generator
 
 NoiseMaps = tuple[Float[Array, "_ _"], ...]
@@ -61,7 +62,8 @@ def w_statistics(generator: Generator, *, samples: int = 10_000, seed: int = 123
 def _w_statistics(
     generator: Generator, z: Float[Array, "n z_dim"], labels: Float[Array, "n c_dim"] | None
 ) -> WStatistics:
-    ws = jax.vmap(generator.mapping)(z, labels)[:, 0]  # [n, w_dim]
+    with precision.products("float32"):
+        ws = jax.vmap(generator.mapping)(z, labels)[:, 0]  # [n, w_dim]
     w_avg = jnp.mean(ws, 0)
     return WStatistics(w_avg, jnp.sqrt(jnp.sum((ws - w_avg[None, :]) ** 2) / ws.shape[0]))
 
