@@ -1,116 +1,151 @@
-"""Time of an optimisation step, beside the same projector written plainly in PyTorch.
+"""Time, memory and arithmetic of optimisation steps, beside the same projector written plainly in PyTorch.
 
-  python -m experiments.benchmark --network demo
+  python -m experiments.benchmark --network demo --batch-size 1 8
+  python -m experiments.benchmark --network demo config-e-256 config-f-1024 --batch-size 1 2 4 8 16 32 \
+      --precision float32 tensorfloat32 bfloat16 float16 --device gpu --steps 20
 
-Runs both in turn, in one process, and prints medians; then each alone, in a process of its own, for its peak memory.
-One minute for the embedded network on two CPU cores, four for the other; needs PyTorch. The first losses of the two are
-checked to agree.
+Every combination runs in processes of its own: both programs in turn for the times, after their first losses were found
+to agree, then each alone for its peak memory. Writes benchmark.json, benchmark.md and benchmark.png. The first takes
+some four minutes on two CPU cores. The second is meant for an H100 or H200, where nothing has been run yet. Needs
+PyTorch, unless --without-torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import resource
+import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import Literal
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
 
 from experiments import cli
+from experiments.benchmark_cell import Cell, Network
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Settings of `experiments.benchmark`."""
 
-    network: Literal["demo", "config-e-256"] = "demo"
-    """The embedded network, or a random one of configuration E at 256x256."""
+    network: tuple[Network, ...] = ("demo",)
+    """The embedded 64x64 network, or random ones of configurations E (256x256) and F (1024x1024)."""
+    batch_size: tuple[int, ...] = (1, 8)
+    """Images at once."""
+    precision: tuple[Literal["float32", "tensorfloat32", "bfloat16", "float16"], ...] = ("float32",)
+    """What the networks compute in; 16 bits are only emulated on CPUs."""
+    device: tuple[Literal["cpu", "gpu"], ...] = ()
+    """Where. Default: a GPU if JAX finds one."""
+    rematerialize: tuple[Literal["no", "yes"], ...] = ("no",)
+    """Compute the inside of blocks again for the gradient, to save memory."""
     steps: int = 10
     """Steps of one timing."""
     repeats: int = 7
-    """Timings of each program."""
-    only: Literal["both", "jax", "torch"] = "both"
-    """Run one program alone and print its peak memory."""
+    """Timings of each program; their median counts."""
+    without_torch: bool = False
+    """Run JAX only."""
+    seed: int = 0
+    """Of targets, noise maps and random weights."""
+    output: Path = Path("outputs/benchmark")
+    """Folder to write."""
 
 
-def run(config: Config) -> dict[str, float]:
-    """Runs the benchmark; prints a Markdown row and returns its numbers."""
-    import jax
-    import numpy as np
-    import torch
-    from flax import nnx
+def run(config: Config) -> list[dict[str, Any]]:
+    """Runs the benchmark, prints and writes its table; returns a row per cell."""
+    from experiments import benchmark_report
+    from jaxgan.errors import UserError
 
-    import jaxgan
-    from experiments.torch_projector import Projector
-    from jaxgan import inversion
+    for name in ("steps", "repeats"):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{name} is {getattr(config, name)}; expected 1 or more.")
+    if bad := [size for size in config.batch_size if size < 1]:
+        raise UserError(f"--batch-size is {bad[0]}; expected 1 or more.")
+    config.output.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions(), "seed": config.seed}
+    facts["config"] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    for device, cell in cells(config):
+        rows.append(measure(cell, device))
+        print(benchmark_report.table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+        benchmark_report.write(config.output, {**facts, "cells": rows})  # after each: nothing is lost
+    print(benchmark_report.table(rows))
+    return rows
 
-    if config.network == "demo":
-        generator = jaxgan.load_generator("demo")
-    else:
-        generator = jaxgan.Generator(jaxgan.GeneratorConfig.config_e(256), rngs=nnx.Rngs(0))
-    lpips = jaxgan.load_lpips()
-    settings = inversion.InversionConfig.reference()
-    key = jax.random.key(0)
-    z = jax.random.normal(key, (generator.config.z_dim,))
-    target = jax.jit(lambda g, z: g.synthesis(g.mapping(z)))(generator, z)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings)
-    state = inversion.initial_state(generator, problem.start, settings, key)
-    arguments = (generator, lpips, problem, settings, key, state, config.steps)
 
-    if config.only == "torch":
-        return _alone(Projector(generator, lpips, problem, settings, state).step)
-    if config.only == "jax":
-        return _alone(lambda: jax.block_until_ready(inversion.run_chunk(*arguments)))
+def cells(config: Config) -> list[tuple[str | None, Cell]]:
+    """All combinations, with the device of each."""
+    programs = ("jax",) if config.without_torch else ("jax", "torch")
+    return [
+        (device, Cell(network, size, precision, again == "yes", programs, config.steps, config.repeats, config.seed))
+        for device in config.device or (None,)
+        for network in config.network
+        for precision in config.precision
+        for again in config.rematerialize
+        for size in config.batch_size
+    ]
 
-    start = time.perf_counter()
-    inversion.run_chunk.lower(*arguments).compile()
-    compile_seconds = time.perf_counter() - start
-    ours = jax.block_until_ready(inversion.run_chunk(*arguments))[1].total[0]
-    projector = Projector(generator, lpips, problem, settings, state)
-    jitter = settings.jitter_at(state.step, problem.statistics.w_std)
-    draw = jax.random.normal(jax.random.fold_in(key, 0), state.latents.w.shape)
-    theirs = float(projector.loss(projector.w + torch.tensor(np.array(jitter * draw))))
-    if not np.isclose(ours, theirs, rtol=1e-4):
-        raise AssertionError(f"the first losses differ: {ours} and {theirs}")
 
-    seconds: dict[str, list[float]] = {"jax": [], "torch": []}
-    for _ in range(config.repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(inversion.run_chunk(*arguments))
-        seconds["jax"].append(time.perf_counter() - start)
-        start = time.perf_counter()
-        for _ in range(config.steps):
-            projector.step()
-        seconds["torch"].append(time.perf_counter() - start)
-    ratios = np.array(seconds["jax"]) / np.array(seconds["torch"])
-    numbers = {
-        "jax_ms": 1e3 * float(np.median(seconds["jax"])) / config.steps,
-        "torch_ms": 1e3 * float(np.median(seconds["torch"])) / config.steps,
-        "ratio": float(np.median(ratios)),
-        "compile_s": compile_seconds,
-        "jax_peak_gb": _peak_in_its_own_process(config, "jax"),
-        "torch_peak_gb": _peak_in_its_own_process(config, "torch"),
+def measure(cell: Cell, device: str | None) -> dict[str, Any]:
+    """Times both programs in turn and takes the memory of each; a program that alone runs out of memory says so.
+
+    Where the two do not fit into memory together, each is timed alone: `in_turn` is false then.
+    """
+    row = {k: v for k, v in dataclasses.asdict(cell).items() if k not in ("programs", "steps", "repeats", "seed")}
+    with tempfile.TemporaryDirectory() as cache:  # each program is compiled, and timed compiling, once
+        together = in_own_process(cell, device, cache)
+        alone = {}
+        for program in cell.programs:
+            fits = "error" not in together
+            few = {"steps": cell.steps, "repeats": 1} if fits else {}
+            one = dataclasses.replace(cell, programs=(program,), **few)
+            alone[program] = together if len(cell.programs) == 1 else in_own_process(one, device, cache)
+    if "error" in together:
+        for program, result in alone.items():
+            row |= {f"{program}_error": result["error"]} if "error" in result else result
+        row["in_turn"] = False
+        return row
+    row |= together | {"in_turn": len(cell.programs) > 1}
+    for program, result in alone.items():
+        row[f"{program}_peak_bytes"] = result.get(f"{program}_peak_bytes")
+    return row
+
+
+def in_own_process(cell: Cell, device: str | None, cache: str) -> dict[str, Any]:
+    """Runs a cell elsewhere.
+
+    Raises:
+      RuntimeError: it failed for another reason than memory.
+    """
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # leaves PyTorch its share of the GPU
     }
-    print("| network | " + " | ".join(numbers) + " |")
-    print("| --- " * (len(numbers) + 1) + "|")
-    print(f"| {config.network} | " + " | ".join(f"{value:.2f}" for value in numbers.values()) + " |")
-    return numbers
+    if device is not None:
+        environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
+    command = [sys.executable, "-m", "experiments.benchmark_cell", json.dumps(dataclasses.asdict(cell))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode == -9:  # Linux kills what takes too much memory
+        return {"error": "out of memory"}
+    if done.returncode:
+        raise RuntimeError(f"{cell} failed:\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def _alone(step: Callable[[], object]) -> dict[str, float]:
-    for _ in range(3):
-        step()
-    peak = {"peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}  # kB on Linux
-    print(json.dumps(peak))
-    return peak
+def versions() -> dict[str, str]:
+    """Versions of what is timed."""
+    import platform
+    from importlib import metadata
 
-
-def _peak_in_its_own_process(config: Config, program: str) -> float:
-    command = [sys.executable, "-m", "experiments.benchmark", "--network", config.network, "--only", program]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])["peak_gb"]
+    found = {"python": platform.python_version()}
+    for name in ("jax", "jaxlib", "flax", "torch"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

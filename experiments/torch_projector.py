@@ -1,11 +1,13 @@
 """The projector once more, as a plain eager PyTorch program: what `experiments.benchmark` compares with.
 
-Same weights, same loss, same updates as `jaxgan.inversion` in the W space without a prior; the architecture is "skip".
+Same weights, same loss, same updates as `jaxgan.inversion` in the W space without a prior, for a batch of images; the
+architecture is "skip". In 16 bits it rounds what `jaxgan.inversion` rounds: the operands of the large convolutions.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,55 +28,70 @@ class Projector:
         self,
         generator: nnx.Module,
         lpips: nnx.Module,
-        problem: Problem,
+        problems: Sequence[Problem],
         config: InversionConfig,
-        state: InversionState,
+        states: Sequence[InversionState],
         device: str = "cpu",
     ):
+        """Copies networks, observations and first latents.
+
+        Args:
+          generator, lpips: the networks.
+          problems, states: one per image.
+          config: settings; their precision decides PyTorch's global switches for TF32, too.
+          device: "cpu" or "cuda".
+        """
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tensorfloat32"
+        self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision, torch.float32)
+        self.scaler = torch.amp.GradScaler(device, enabled=config.precision == "float16")
         self.device = device
         self.shape: GeneratorConfig = generator.config
         self.config = config
         self.g = self._tensors(generator)
         self.vgg = self._tensors(lpips)
-        self.w_std = float(problem.statistics.w_std)
-        self.target = [self._tensor(feature).permute(2, 0, 1)[None] for feature in problem.target_features]
+        self.w_std = float(problems[0].statistics.w_std)
+        targets = zip(*(problem.target_features for problem in problems), strict=True)
+        self.target = [self._tensor(np.stack(features)).permute(0, 3, 1, 2).contiguous() for features in targets]
         taps = torch.tensor(self.shape.resample_filter, device=device)
         self.filter = 4 * torch.outer(taps, taps) / taps.sum() ** 2
         self.shift, self.scale = (self._tensor(v).view(1, 3, 1, 1) for v in (IMAGE_SHIFT, IMAGE_SCALE))
-        self.w = self._tensor(state.latents.w).requires_grad_()
-        self.noise = [self._tensor(map_).requires_grad_() for map_ in state.latents.noise]
+        self.w = self._tensor(np.stack([state.latents.w for state in states])).requires_grad_()  # [n, w_dim]
+        maps = zip(*(state.latents.noise for state in states), strict=True)
+        self.noise = [self._tensor(np.stack(images))[:, None].requires_grad_() for images in maps]  # [n, 1, r, r]
         betas = (config.adam_b1, config.adam_b2)
         self.optimizer = torch.optim.Adam([self.w, *self.noise], betas=betas, eps=config.adam_eps)
         self.number = 0
 
     def step(self) -> torch.Tensor:
-        """One step; returns its loss."""
+        """One step; returns the loss of every image."""
         t = self.number / self.config.steps
         falling = 0.5 - 0.5 * math.cos(math.pi * min(1, (1 - t) / self.config.rampdown))
         self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * falling * min(1, t / self.config.rampup)
         jitter = self.w_std * self.config.jitter * max(0, 1 - t / self.config.jitter_ramp) ** 2
         loss = self.loss(self.w + jitter * torch.randn_like(self.w))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.scaler.scale(loss.sum()).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         with torch.no_grad():
             for map_ in self.noise:
-                map_ -= map_.mean()
-                map_ *= map_.square().mean().rsqrt()
+                map_ -= map_.mean((2, 3), keepdim=True)
+                map_ *= map_.square().mean((2, 3), keepdim=True).rsqrt()
         self.number += 1
         return loss.detach()
 
     def loss(self, w: torch.Tensor) -> torch.Tensor:
-        """LPIPS to the target, and the noise regulariser."""
+        """LPIPS to the target, and the noise regulariser: `[n]` from `[n, w_dim]`."""
         image = self._synthesis(w)
         if image.shape[-1] > self.config.feature_size:
             image = F.interpolate(image, size=(self.config.feature_size,) * 2, mode="area")
         features = self._features(image)
-        perceptual = sum((a - b).square().sum() for a, b in zip(features, self.target, strict=True))
+        perceptual = sum((a - b).square().sum((1, 2, 3)) for a, b in zip(features, self.target, strict=True))
         return perceptual + self.config.noise_reg_weight * self._noise_regularizer()
 
     def _synthesis(self, w: torch.Tensor) -> torch.Tensor:
         x, image, noise = self.g["synthesis/b4/const"].permute(2, 0, 1)[None], None, iter(self.noise)
+        x = x.expand(len(w), -1, -1, -1)
         for resolution in self.shape.block_resolutions:
             name = f"synthesis/b{resolution}"
             if resolution > 4:
@@ -83,7 +100,7 @@ class Projector:
                 image = self._filter(image)
             x = self._layer(x, w, next(noise), f"{name}/conv1", up=False)
             styles = self._affine(w, f"{name}/torgb") / math.sqrt(x.shape[1])
-            rgb = F.conv2d(x * styles.view(1, -1, 1, 1), self.g[f"{name}/torgb/kernel"])
+            rgb = F.conv2d(x * styles[:, :, None, None], self.g[f"{name}/torgb/kernel"])
             rgb = self._clamp(rgb + self.g[f"{name}/torgb/bias"].view(1, -1, 1, 1))
             image = rgb if image is None else image + rgb
         return image
@@ -91,13 +108,19 @@ class Projector:
     def _layer(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor, name: str, *, up: bool) -> torch.Tensor:
         weight = self.g[f"{name}/kernel"]
         styles = self._affine(w, name)
-        demodulation = ((weight * styles.view(1, -1, 1, 1)).square().sum((1, 2, 3)) + 1e-8).rsqrt()
-        x = x * styles.view(1, -1, 1, 1)
+        scale = (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # demodulation, [n, o]
+        if self.dtype == torch.float16:
+            of_weight = weight.abs().amax((1, 2, 3)) * math.sqrt(weight[0].numel())
+            of_styles = styles.detach().abs().amax(1, keepdim=True)
+            weight, styles, scale = weight / of_weight[:, None, None, None], styles / of_styles, scale * of_weight
+            scale = scale * of_styles
+        x, weight = (x * styles[:, :, None, None]).to(self.dtype), weight.to(self.dtype)
         if up:
-            x = self._filter(F.pad(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1, 1, 1)))
+            x = F.pad(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1, 1, 1)).float()
+            x = self._filter(x)
         else:
-            x = F.conv2d(x, weight, padding=1)
-        x = x * demodulation.view(1, -1, 1, 1) + self.g[f"{name}/noise_strength"] * noise
+            x = F.conv2d(x, weight, padding=1).float()
+        x = x * scale[:, :, None, None] + self.g[f"{name}/noise_strength"] * noise
         x = F.leaky_relu(x + self.g[f"{name}/bias"].view(1, -1, 1, 1), 0.2) * math.sqrt(2)
         return self._clamp(x)
 
@@ -124,20 +147,22 @@ class Projector:
                 x = F.max_pool2d(x, 2)
             for layer in range(1, depth + 1):
                 name = f"vgg/conv{stage}_{layer}"
-                x = F.relu(F.conv2d(x, self.vgg[f"{name}/kernel"], self.vgg[f"{name}/bias"], padding=1))
+                kernel, bias = (self.vgg[f"{name}/{part}"].to(self.dtype) for part in ("kernel", "bias"))
+                x = F.relu(F.conv2d(x.to(self.dtype), kernel, bias, padding=1))
             lin = self.vgg[f"lin/{tuple(TAPS)[stage - 1]}"].view(1, -1, 1, 1)
-            unit = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
+            taps = x.float()
+            unit = taps / (taps.square().sum(1, keepdim=True).sqrt() + 1e-10)
             features.append(unit * (lin / (x.shape[2] * x.shape[3])).sqrt())
         return features
 
     def _noise_regularizer(self) -> torch.Tensor:
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros(len(self.w), device=self.device)
         for map_ in self.noise:
             while True:
-                total = total + sum((map_ * map_.roll(1, axis)).mean().square() for axis in (0, 1))
-                if map_.shape[0] <= 8:
+                total = total + sum((map_ * map_.roll(1, axis)).mean((1, 2, 3)).square() for axis in (2, 3))
+                if map_.shape[-1] <= 8:
                     break
-                map_ = F.avg_pool2d(map_[None], 2)[0]
+                map_ = F.avg_pool2d(map_, 2)
         return total
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:

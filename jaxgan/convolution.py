@@ -1,19 +1,29 @@
 """The two convolutions of the networks, each written the way its platform runs it fastest.
 
-GPUs get the compiler's convolution. On CPUs it is slow for images of 64 pixels and less, and slower still when XLA
+GPUs get the compiler's convolution. On CPUs it is slow for one image of 64 pixels and less, and slower still when XLA
 transposes it for a gradient inside a loop; so both directions are written out here, small images as matrix products.
-Two cores, jaxlib 0.10.2, forwards and backwards in `lax.scan`, milliseconds (PyTorch 2.13 in brackets):
+Two cores with AVX-512, jaxlib 0.10.2, forwards and backwards in `lax.scan`, milliseconds (PyTorch 2.13 in brackets):
 
   pixels, channels   compiler  here          stride-2 transposed   compiler  here
   64x64, 64 to 64        4.6    2.7 (3.2)    16x16, 512 to 256         7.9    5.9 (7.0)
   16x16, 256 to 256      3.9    2.6 (2.8)    8x8, 512 to 512           8.4    4.0 (4.6)
   8x8, 512 to 512        8.3    3.0 (3.7)    4x4, 512 to 512           4.8    1.9 (2.1)
+
+Large up-convolutions are split into even and odd pixels. Batches fill the compiler's convolution better, while the
+patches of 16 pixels leave the caches. Two busy cores with AVX2, best of several, milliseconds (in brackets backwards):
+
+  up, pixels, channels        compiler   patches    phases      8 images    compiler   patches
+  128x128, 128 to 64          62 (125)   88 (89)    53 (66)     16x16, 256   55 (53)   131 (66)
+  32x32, 512 to 256           44 (50)    33 (36)    35 (42)     8x8, 512     71 (84)    64 (60)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 _TAPS = [(i, j) for i in range(3) for j in range(3)]
@@ -23,20 +33,24 @@ _TAPS = [(i, j) for i in range(3) for j in range(3)]
 def conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "k k i o"]) -> Float[Array, "h w o"]:
     """Correlation with an odd kernel, zero padding and stride 1."""
     if kernel.shape[0] != 3:
-        return _same(x, kernel)
+        return _on_platform(x, kernel, cpu=_same, default=_same)
     if x.shape[1] <= 16:
-        return jax.lax.platform_dependent(x, kernel, cpu=_same_by_patches, default=_same)
+        by_patches = _same_by_patches if x.shape[1] <= 8 else _unless_in_a_batch(_same_by_patches, _same)
+        return _on_platform(x, kernel, cpu=by_patches, default=_same)
     return _same_in_strips_on_cpu(x, kernel)
 
 
 def _conv2d_backward(residuals: tuple[Array, Array], gradient: Float[Array, "h w o"]) -> tuple[Array, Array]:
     x, kernel = residuals
     if kernel.shape[0] == 3 and x.shape[1] <= 16:
-        of_x = jax.lax.platform_dependent(gradient, kernel, cpu=_same_adjoint_by_patches, default=_same_adjoint)
+        by_patches = _same_adjoint_by_patches
+        if x.shape[1] > 8:
+            by_patches = _unless_in_a_batch(_same_adjoint_by_patches, _same_adjoint)
+        of_x = _on_platform(gradient, kernel, cpu=by_patches, default=_same_adjoint)
     elif kernel.shape[0] == 3:
         of_x = _same_in_strips_on_cpu(gradient, _flip(kernel))
     else:
-        of_x = _same_adjoint(gradient, kernel)
+        of_x = _on_platform(gradient, kernel, cpu=_same_adjoint, default=_same_adjoint)
     of_kernel = jax.linear_transpose(lambda k: _same(x, k), kernel)(gradient)[0]  # removed where unused
     return of_x, of_kernel
 
@@ -47,22 +61,42 @@ conv2d.defvjp(lambda x, kernel: (conv2d(x, kernel), (x, kernel)), _conv2d_backwa
 @jax.custom_vjp
 def transposed_conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "2*h+1 2*w+1 o"]:
     """Each input pixel adds the kernel, times its value, at twice its position; its adjoint is a strided one."""
-    if x.shape[1] <= 16:
-        return jax.lax.platform_dependent(x, kernel, cpu=_transposed_by_patches, default=_transposed)
-    return _transposed(x, kernel)
+    cpu = _transposed_by_patches if x.shape[1] <= 32 else _transposed_by_phases
+    return _on_platform(x, kernel, cpu=cpu, default=_transposed)
 
 
 def _transposed_conv2d_backward(residuals: tuple[Array, Array], gradient: Float[Array, "H W o"]) -> tuple[Array, Array]:
     x, kernel = residuals
-    if x.shape[1] <= 32:
-        adjoint = jax.lax.platform_dependent(gradient, kernel, cpu=_strided_by_patches, default=_strided)
-    else:
-        adjoint = _strided(gradient, kernel)
+    cpu = _strided_by_patches if x.shape[1] <= 32 else _strided_by_phases
+    adjoint = _on_platform(gradient, kernel, cpu=cpu, default=_strided)
     of_kernel = jax.linear_transpose(lambda k: _transposed(x, k), kernel)(gradient)[0]
     return adjoint, of_kernel
 
 
 transposed_conv2d.defvjp(lambda x, kernel: (transposed_conv2d(x, kernel), (x, kernel)), _transposed_conv2d_backward)
+
+
+def _on_platform(x: Array, kernel: Array, *, cpu: Callable, default: Callable) -> Array:
+    if x.dtype.itemsize < 4:
+        return jax.lax.platform_dependent(x, kernel, cpu=_in_float32(cpu), default=default)
+    return default(x, kernel) if cpu is default else jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+
+
+def _in_float32(convolve: Callable) -> Callable:
+    """16 bits as CPUs emulate them: products of the rounded numbers, summed in float32 and rounded at the end."""
+    return lambda x, kernel: convolve(x.astype(jnp.float32), kernel.astype(jnp.float32)).astype(x.dtype)
+
+
+def _unless_in_a_batch(alone: Callable, together: Callable) -> Callable:
+    """`alone` for one image, `together` for several under `jax.vmap`."""
+    function = custom_vmap(alone)
+
+    @function.def_vmap
+    def batched(size: int, is_batched: list[bool], x: Array, kernel: Array) -> tuple[Array, bool]:
+        chosen = alone if size == 1 else together
+        return jax.vmap(chosen, [0 if has_axis else None for has_axis in is_batched])(x, kernel), True
+
+    return function
 
 
 # The compiler's convolution.
@@ -134,14 +168,34 @@ def _overlap_add(patches: Float[Array, "h w nine_c"], channels: int, *, stride: 
     return sum(placed)
 
 
+# Even and odd pixels of a large image each by themselves: four convolutions, with the taps that reach them.
+
+
+def _transposed_by_phases(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "2*h+1 2*w+1 o"]:
+    # Even pixels 2r get taps 0 of pixel r and 2 of pixel r - 1, odd ones 2r + 1 get tap 1 of pixel r.
+    def phase(rows: int, columns: int) -> Array:
+        taps = kernel[1:2] if rows else kernel[::-2]
+        taps = taps[:, 1:2] if columns else taps[:, ::-2]
+        return _convolve(x, taps, [(0, 1) if is_odd else (1, 1) for is_odd in (rows, columns)])
+
+    phases = jnp.stack([jnp.stack([phase(i, j) for j in (0, 1)], 2) for i in (0, 1)], 1)  # [h + 1, 2, w + 1, 2, o]
+    height, width = 2 * phases.shape[0], 2 * phases.shape[2]
+    return phases.reshape(height, width, -1)[:-1, :-1]
+
+
+def _strided_by_phases(gradient: Float[Array, "H W o"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w i"]:
+    phases = [(i, j) for i in (0, 1) for j in (0, 1)]
+    return sum(_convolve(gradient[i::2, j::2], kernel[i::2, j::2].swapaxes(2, 3), "VALID") for i, j in phases)
+
+
 # Images of 32 and 64 pixels on CPUs: wide images are convolved faster than narrow ones.
 
 
 def _same_in_strips_on_cpu(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w o"]:
     height, width, channels = x.shape
     if 32 <= width <= 64 and height % 4 == 0 and channels >= 32:
-        return jax.lax.platform_dependent(x, kernel, cpu=_same_in_strips, default=_same)
-    return _same(x, kernel)
+        return _on_platform(x, kernel, cpu=_unless_in_a_batch(_same_in_strips, _same), default=_same)
+    return _on_platform(x, kernel, cpu=_same, default=_same)
 
 
 def _same_in_strips(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w o"]:

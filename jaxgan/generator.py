@@ -16,10 +16,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from jaxgan import ops
 from jaxgan.convolution import conv2d
+from jaxgan.precision import prescale
 
 Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
 
@@ -189,7 +190,10 @@ class MappingNetwork(nnx.Module):
 
 
 class SynthesisLayer(nnx.Module):
-    """Modulated 3x3 convolution, noise, bias and leaky ReLU (StyleGAN2, Fig. 2d)."""
+    """Modulated 3x3 convolution, noise, bias and leaky ReLU (StyleGAN2, Fig. 2d).
+
+    Computes and returns what `x` is: the convolution in its format, the rest in float32 before it is rounded.
+    """
 
     def __init__(
         self, config: GeneratorConfig, in_channels: int, out_channels: int, resolution: int, *, up: bool, rngs: nnx.Rngs
@@ -213,13 +217,17 @@ class SynthesisLayer(nnx.Module):
     ) -> Float[Array, "H W o"]:
         kernel = self.kernel[...]
         styles = self.affine(w)
-        x = x * styles[None, None, :]
+        dtype, scale = x.dtype, ops.demodulation(kernel, styles)
+        if dtype != kernel.dtype:
+            kernel, styles, undo = prescale(kernel, styles)
+            scale = scale * undo
+        x, kernel = x * styles.astype(dtype)[None, None, :], kernel.astype(dtype)
         x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else conv2d(x, kernel)  # [H, W, o]
-        x = x * ops.demodulation(kernel, styles)[None, None, :]
+        x = x * scale[None, None, :]  # float32 from here on
         if noise is not None:
             x = x + self.noise_strength[...] * noise[:, :, None]
         x = ops.leaky_relu(x + self.bias[...][None, None, :], gain=gain * math.sqrt(2))
-        return ops.clamp(x, None if self.conv_clamp is None else self.conv_clamp * gain)
+        return ops.clamp(x, None if self.conv_clamp is None else self.conv_clamp * gain).astype(dtype)
 
 
 class ToRGB(nnx.Module):
@@ -235,7 +243,8 @@ class ToRGB(nnx.Module):
         kernel = self.kernel[...][0, 0]  # [i, c]
         styles = self.affine(w) / math.sqrt(kernel.shape[0])
         # Nothing is shared between examples but `kernel`: with three outputs it is cheaper to modulate than `x`.
-        return ops.clamp(x @ (kernel * styles[:, None]) + self.bias[...][None, None, :], self.conv_clamp)
+        rgb = jnp.matmul(x, (kernel * styles[:, None]).astype(x.dtype), preferred_element_type=jnp.float32)
+        return ops.clamp(rgb + self.bias[...][None, None, :], self.conv_clamp)
 
 
 class SkipConvolution(nnx.Module):
@@ -247,7 +256,8 @@ class SkipConvolution(nnx.Module):
 
     def __call__(self, x: Float[Array, "h w i"], *, gain: float) -> Float[Array, "2*h 2*w o"]:
         kernel = self.kernel[...][0, 0]  # [i, o]
-        return ops.upsample2d(x @ (kernel * (gain / math.sqrt(kernel.shape[0]))), self.resample_filter)
+        kernel = kernel * (gain / math.sqrt(kernel.shape[0]))
+        return ops.upsample2d(x @ kernel.astype(x.dtype), self.resample_filter)
 
 
 class SynthesisBlock(nnx.Module):
@@ -278,7 +288,7 @@ class SynthesisBlock(nnx.Module):
 
     def __call__(
         self,
-        x: Float[Array, "h w i"] | None,
+        x: Float[Array, "h w i"],
         image: Float[Array, "h w c"] | None,
         ws: Float[Array, "rows w_dim"],
         noise: tuple[Float[Array, "H W"] | None, ...],
@@ -286,12 +296,12 @@ class SynthesisBlock(nnx.Module):
         """Runs the block.
 
         Args:
-          x, image: features and image of the previous block; None in the first block.
+          x, image: features and image of the previous block; `const` and None in the first one.
           ws: one row per convolution of this block, then the row of its ToRGB.
           noise: one map (or None) per convolution.
         """
         if self.is_first:
-            x = self.conv1(self.const[...], ws[0], noise[0])
+            x = self.conv1(x, ws[0], noise[0])
         elif self.has_skip:
             residual = self.skip(x, gain=math.sqrt(0.5))
             x = self.conv0(x, ws[0], noise[0])
@@ -314,21 +324,35 @@ class SynthesisNetwork(nnx.Module):
         for resolution in config.block_resolutions:
             setattr(self, f"b{resolution}", SynthesisBlock(config, resolution, rngs=rngs))
 
-    def __call__(self, ws: Float[Array, "num_ws w_dim"], noise: Noise = "const") -> Float[Array, "H W c"]:
+    def __call__(
+        self,
+        ws: Float[Array, "num_ws w_dim"],
+        noise: Noise = "const",
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rematerialize: bool = False,
+    ) -> Float[Array, "H W c"]:
         """Renders one image.
 
         Args:
           ws: one latent per layer.
           noise: "const" for the stored maps, "none", or one map per convolution, coarse to fine.
+          dtype: of the features and of the kernels of the 3x3 convolutions (see `jaxgan.precision`).
+          rematerialize: for gradients, keep the output of each block only and compute its inside again.
         Returns:
           float32 image, RGB, nominally in [-1, 1]; not clipped.
         Raises:
           ValueError: the shape of `ws` or of a noise map does not fit this generator.
         """
-        return self.block_outputs(ws, noise)[-1][1]
+        return self.block_outputs(ws, noise, dtype=dtype, rematerialize=rematerialize)[-1][1]
 
     def block_outputs(
-        self, ws: Float[Array, "num_ws w_dim"], noise: Noise = "const"
+        self,
+        ws: Float[Array, "num_ws w_dim"],
+        noise: Noise = "const",
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rematerialize: bool = False,
     ) -> list[tuple[Float[Array, "h w o"], Float[Array, "h w c"] | None]]:
         """Features and image (None before the first ToRGB) after each block, coarse to fine."""
         config = self.config
@@ -339,12 +363,13 @@ class SynthesisNetwork(nnx.Module):
                 f"call latents.broadcast(w, num_ws={config.num_ws})."
             )
         maps = self._noise_maps(noise)
-        x = image = None
+        run = jax.checkpoint(SynthesisBlock.__call__) if rematerialize else SynthesisBlock.__call__
+        x, image = self.b4.const[...].astype(dtype), None
         outputs, row = [], 0
         for resolution in config.block_resolutions:
             block = getattr(self, f"b{resolution}")
             rows = slice(row, row + block.num_convs + 1)  # the ToRGB shares its row with the next block
-            x, image = block(x, image, ws[rows], maps[row : row + block.num_convs])
+            x, image = run(block, x, image, ws[rows], maps[row : row + block.num_convs])
             row += block.num_convs
             outputs.append((x, image))
         return outputs

@@ -19,11 +19,12 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
-from jaxgan import losses, start
+from jaxgan import losses, precision, start
 from jaxgan.degradations import Degradation
-from jaxgan.generator import Generator
+from jaxgan.generator import Generator, SynthesisNetwork
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
 from jaxgan.lpips import LPIPS, Features, distance
+from jaxgan.precision import Precision
 from jaxgan.start import Samples
 
 
@@ -46,6 +47,8 @@ class InversionConfig:
       adam_b1, adam_b2, adam_eps: Adam's constants.
       keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
       patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
+      precision: what the networks compute a step in (see `jaxgan.precision`); the result is rendered in float32.
+      rematerialize: keep only the output of each block and stage for the gradient: less memory, more arithmetic.
     """
 
     steps: int = 500
@@ -65,6 +68,8 @@ class InversionConfig:
     adam_eps: float = 1e-8
     keep: Literal["best", "last"] = "best"
     patience: int | None = None
+    precision: Precision = "float32"
+    rematerialize: bool = False
 
     def __post_init__(self):
         problems = []
@@ -72,6 +77,8 @@ class InversionConfig:
             problems.append(f"latent_space must be 'w' or 'w_plus', got {self.latent_space!r}")
         if self.keep not in ("best", "last"):
             problems.append(f"keep must be 'best' or 'last', got {self.keep!r}")
+        if self.precision not in precision.NAMES:
+            problems.append(f"precision must be one of {', '.join(precision.NAMES)}, got {self.precision!r}")
         for name in ("steps", "feature_size", "w_samples"):
             if getattr(self, name) < 1:
                 problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -308,9 +315,10 @@ def _make_problem(
     lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig, prior: Prior
 ) -> Problem:
     observed = degradation.hide_missing(target)
-    features = lpips.features(_to_feature_size(observed, config.feature_size))
     statistics, samples = prior
-    first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
+    with precision.products("float32"):
+        features = lpips.features(_to_feature_size(observed, config.feature_size))
+        first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
     return Problem(degradation, features, statistics, first, jnp.float32(config.latent_dist_reg_weight))
 
 
@@ -372,7 +380,8 @@ def step(
         terms = loss_terms(generator, lpips, problem, config, latents._replace(w=latents.w + jitter))
         return terms.total, terms
 
-    (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.latents)
+    with precision.products(config.precision):
+        (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.latents)
     updates, moments = _adam(config).update(gradient, state.optimizer)
     rate = config.learning_rate_at(state.step)
     latents = jax.tree.map(lambda variable, update: variable - rate * update, state.latents, updates)
@@ -392,8 +401,9 @@ def loss_terms(
 ) -> LossTerms:
     """The loss of given latents, all terms."""
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
-    image = problem.degradation(generator.synthesis(ws, latents.noise))
-    features = lpips.features(_to_feature_size(image, config.feature_size))
+    synthesize, features_of = _networks_in(config)
+    image = problem.degradation(synthesize(generator.synthesis, ws, latents.noise))
+    features = features_of(lpips, _to_feature_size(image, config.feature_size))
     perceptual = distance(features, problem.target_features)
     noise_regularizer = losses.noise_regularizer(latents.noise)
     latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
@@ -402,11 +412,27 @@ def loss_terms(
     return LossTerms(total, perceptual, noise_regularizer, latent_distance)
 
 
+def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
+    """`synthesis(ws, noise)` and `lpips.features(image)` with the settings' precision; the network comes first."""
+    settings = {"dtype": precision.activation_dtype(config.precision), "rematerialize": config.rematerialize}
+
+    def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
+        return synthesis(ws, noise, **settings)
+
+    def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
+        return lpips.features(image, **settings)
+
+    if config.precision == "float16":
+        return precision.balance_gradient(synthesize), precision.balance_gradient(features_of)
+    return synthesize, features_of
+
+
 @jax.jit
 def render(generator: Generator, latents: Latents) -> Float[Array, "h w 3"]:
-    """The image of latents, not degraded."""
+    """The image of latents, not degraded, in float32."""
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
-    return generator.synthesis(ws, latents.noise)
+    with precision.products("float32"):
+        return generator.synthesis(ws, latents.noise)
 
 
 def _adam(config: InversionConfig) -> optax.GradientTransformation:

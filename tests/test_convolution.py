@@ -20,7 +20,8 @@ def compilers_transposed(x, kernel):
     )[0]
 
 
-# Sizes on both sides of every limit: products of patches up to 16 (32), strips from 32 to 64 with 32 channels or more.
+# Sizes on both sides of every limit: products of patches up to 16 or 32, strips from 32 to 64 with 32 channels or more,
+# phases above 32.
 SHAPES = [(4, 4, 5, 7, 3), (16, 16, 3, 4, 3), (20, 20, 3, 4, 3), (32, 32, 33, 2, 3), (36, 64, 32, 40, 3)]
 SHAPES += [(6, 8, 4, 3, 3), (34, 40, 32, 3, 3), (72, 72, 32, 3, 3), (9, 9, 3, 2, 1), (9, 9, 3, 2, 5)]
 

@@ -1,0 +1,196 @@
+"""The number formats: what stays float32, how far results lie apart, that float16 neither over- nor underflows."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from parity import REFERENCE, relative_error
+
+import jaxgan
+from convert import stylegan2
+from jaxgan import batch, checkpoints, inversion, latents, precision
+from jaxgan.inversion import InversionConfig
+
+CONFIG = InversionConfig(steps=10, w_samples=100, noise_reg_weight=0.0)
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    """A tiny network whose activations reach the clamp at 256 in every block, as half-precision training left them."""
+    folder = tmp_path_factory.mktemp("converted") / "ada_clamp_fp16_tiny"
+    config, weights = stylegan2.read(REFERENCE / "ada_clamp_fp16_tiny.pkl")
+    checkpoints.save_generator(folder, config, weights, {})
+    return checkpoints.load_generator(folder)
+
+
+@pytest.fixture(scope="module")
+def problem(generator, lpips):
+    statistics = latents.w_statistics(generator, samples=CONFIG.w_samples)
+    z = jax.random.normal(jax.random.key(1), (generator.config.z_dim,))
+    target = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))(generator, -z)
+    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, statistics=statistics)
+    noise = latents.sample_noise(jax.random.key(3), generator.config.noise_shapes)
+    return problem, latents.Latents(generator.mapping(z), noise)
+
+
+def settings(name: str) -> InversionConfig:
+    return dataclasses.replace(CONFIG, precision=name)
+
+
+@jax.jit
+def render(generator, latents_):
+    return [
+        generator.synthesis(latents_.w, latents_.noise, dtype=dtype) for dtype in ("float32", "bfloat16", "float16")
+    ]
+
+
+def test_images_in_16_bits(generator, problem):
+    image, in_bfloat16, in_float16 = render(generator, problem[1])
+    assert in_float16.dtype == in_bfloat16.dtype == jnp.float32
+    assert 1e-5 < relative_error(in_float16, image) < 6e-3  # seen: 5.1e-4
+    assert 1e-4 < relative_error(in_bfloat16, image) < 4e-2  # seen: 4.2e-3
+
+
+def test_float16_does_not_overflow_whatever_the_size_of_the_weights(generator, problem):
+    """Demodulation cancels it: kernels 1e4 and styles 1e3 times as large, products of 1e9, give the same picture."""
+    large = jax.tree.map(lambda leaf: leaf, generator)
+    for resolution in (8, 16, 32):
+        block = getattr(large.synthesis, f"b{resolution}")
+        for layer in (block.conv0, block.conv1):
+            layer.kernel[...] = 1e4 * layer.kernel[...]
+            layer.affine.kernel[...], layer.affine.bias[...] = (
+                1e3 * layer.affine.kernel[...],
+                1e3 * layer.affine.bias[...],
+            )
+    image, _, expected = render(generator, problem[1])
+    _, _, ours = render(large, problem[1])
+    assert np.isfinite(ours).all() and relative_error(ours, image) < 6e-3
+    assert relative_error(ours, expected) < 6e-3
+
+
+@pytest.fixture(scope="module")
+def gradients(generator, lpips, problem):
+    """Loss and gradient of every precision that differs on CPUs."""
+
+    @jax.jit
+    def compute(generator, lpips, problem, latents_):
+        return [
+            jax.value_and_grad(
+                lambda latents_, name=name: (
+                    inversion.loss_terms(generator, lpips, problem, settings(name), latents_).total
+                )
+            )(latents_)
+            for name in precision.NAMES
+        ]
+
+    return dict(zip(precision.NAMES, compute(generator, lpips, *problem), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "of_loss", "of_w", "of_noise"),
+    # About ten times what was seen of the loss, three times of gradients, which flips of ReLU and pooling dominate.
+    [("float16", 5e-3, 0.1, 0.3), ("bfloat16", 2e-2, 0.2, 0.75)],
+)
+def test_losses_and_gradients(gradients, name, of_loss, of_w, of_noise):
+    """Seen, of loss, w and the worst noise map: float16 6e-4, 0.035, 0.10; bfloat16 2e-3, 0.054, 0.25."""
+    (loss, gradient), (expected_loss, expected) = gradients[name], gradients["float32"]
+    np.testing.assert_allclose(loss, expected_loss, rtol=of_loss)
+    assert relative_error(gradient.w, expected.w) < of_w
+    for ours, theirs in zip(gradient.noise, expected.noise, strict=True):
+        assert ours.dtype == jnp.float32 and relative_error(ours, theirs) < of_noise
+
+
+def test_a_gradient_too_small_for_float16_is_kept():
+    """2^-30 is no float16, whose smallest positive number is 2^-24; each example of a batch has its own scale."""
+
+    def half(x):
+        return (x.astype(jnp.float16) * jnp.float16(0.5)).astype(jnp.float32)
+
+    x, small = jnp.ones((3, 2)), jnp.array([[2.0**-30, -(2.0**-31)], [2.0**20, 1.0], [0.0, 0.0]])
+    _, plain = jax.vjp(jax.vmap(half), x)
+    assert not plain(small)[0][0].any()
+    _, balanced = jax.vjp(jax.vmap(precision.balance_gradient(half)), x)
+    np.testing.assert_array_equal(balanced(small)[0], 0.5 * small)
+
+
+def test_prescaling_cancels():
+    rng = np.random.default_rng(0)
+    kernel, styles = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((3, 3, 5, 4), (5,)))
+    scaled_kernel, scaled_styles, undo = precision.prescale(kernel, styles)
+    assert float(jnp.max(jnp.abs(scaled_styles))) == 1
+    np.testing.assert_allclose(jnp.max(jnp.abs(scaled_kernel), (0, 1, 2)), 45**-0.5, rtol=1e-6)
+    product = scaled_kernel * scaled_styles[None, None, :, None] * undo[None, None, None, :]
+    np.testing.assert_allclose(product, kernel * styles[None, None, :, None], rtol=1e-6)
+    zero = precision.prescale(jnp.zeros_like(kernel), jnp.zeros_like(styles))
+    assert np.isfinite(jax.tree.leaves(zero)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "products", "dtype"),
+    [
+        ("float32", "HIGHEST", "f32"),
+        ("tensorfloat32", "HIGH", "f32"),
+        ("bfloat16", "HIGHEST", "bf16"),
+        ("float16", "HIGHEST", "f16"),
+    ],
+)
+def test_what_gpus_are_asked_for(lpips, name, products, dtype):
+    """By default XLA computes float32 products in TF32 there: every product says what it wants."""
+    config = jaxgan.GeneratorConfig(16, z_dim=8, w_dim=8, channel_base=256, channel_max=16)
+    small = jaxgan.Generator(config, rngs=nnx.Rngs(0))
+    statistics = latents.WStatistics(jnp.zeros(8), jnp.ones(()))
+    features = jax.eval_shape(lpips.features, jax.ShapeDtypeStruct(config.image_shape, jnp.float32))
+    problem = inversion.Problem(jaxgan.Identity(), features, statistics)
+    state = inversion.initial_state(small, statistics, settings(name), jax.random.key(0))
+
+    @jax.jit
+    def step(small, lpips, problem, state):
+        return inversion.step(small, lpips, problem, settings(name), state, jnp.zeros_like(state.latents.w))
+
+    with jax.default_matmul_precision("default"):  # instead of the tests' own
+        text = step.trace(small, lpips, problem, state).lower(lowering_platforms=("cuda",)).as_text()
+    found = re.findall(r"stablehlo\.(?:convolution|dot_general).*", text)
+    assert len(found) > 60
+    asked = [set(re.findall(r"precision (\w+)>", line) + re.findall(r"precision = \[(\w+), ", line)) for line in found]
+    assert all(one == {products} for one in asked), found[0]
+    convolutions = [line.rsplit("x", 1)[1] for line in found if line.startswith("stablehlo.convolution")]
+    assert len(convolutions) > 35 and set(convolutions) == {f"{dtype}>"}
+
+
+def test_an_unknown_precision_is_told(unchecked_shapes):
+    with pytest.raises(ValueError, match="precision must be one of float32, .*, got 'float8'"):
+        InversionConfig(precision="float8")
+
+
+def final_distances(demo, lpips, name: str, *, count: int, steps: int) -> np.ndarray:
+    """LPIPS of the results, rendered in float32, after an inversion of faces the network made itself."""
+    keys = jax.random.split(jax.random.key(0), count)
+    z = jax.vmap(lambda key: jax.random.normal(key, (demo.config.z_dim,)))(keys)
+    targets = jax.jit(jax.vmap(lambda z: demo.synthesis(demo.mapping(z))))(z)
+    config = dataclasses.replace(InversionConfig.for_task("invert"), steps=steps, w_samples=1000, precision=name)
+    results = batch.invert_batch(demo, lpips, targets, jaxgan.Identity(), config, keys)
+    images = jnp.stack([result.image for result in results])
+    return np.asarray(jax.jit(jax.vmap(lpips))(images, targets))
+
+
+@pytest.mark.slow
+def test_the_result_is_as_near_in_16_bits(demo, lpips):
+    """Means over 8 targets. Seen after 150 steps: SEEN_FINAL."""
+    expected = final_distances(demo, lpips, "float32", count=8, steps=150)
+    for name in ("bfloat16", "float16"):
+        ours = final_distances(demo, lpips, name, count=8, steps=150)
+        assert ours.mean() < 1.01 * expected.mean(), (name, ours, expected)
+
+
+def test_rematerialisation_changes_no_gradient(generator, lpips, problem):
+    def gradient(rematerialize):
+        config = dataclasses.replace(CONFIG, rematerialize=rematerialize)
+        loss = lambda latents_: inversion.loss_terms(generator, lpips, problem[0], config, latents_).total  # noqa: E731
+        return jax.jit(jax.grad(loss))(problem[1])
+
+    for ours, theirs in zip(*map(jax.tree.leaves, map(gradient, (True, False))), strict=True):
+        assert relative_error(ours, theirs) < 1e-4  # rounding only
