@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+import jaxgan
 from experiments import benchmark, benchmark_cell, benchmark_report, flops
 from experiments.benchmark_cell import Cell
 from jaxgan import GeneratorConfig, inversion, latents
@@ -59,37 +61,28 @@ def test_peaks_are_known_by_name():
     assert flops.measured_cpu_tflops(256, 1) > 0
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
-def test_pytorch_computes_the_same_losses(demo, lpips, name):
-    """Two images; `run` compares in the same way before it times. Seen: SEEN_LOSS."""
+@pytest.mark.parametrize("name", ["float32", "float16"])
+def test_pytorch_computes_the_same_losses(lpips, name):
+    """Two images of a random network; `run` compares in the same way before it times. Seen: SEEN_LOSS."""
     pytest.importorskip("torch")
-    settings = dataclasses.replace(inversion.InversionConfig.reference(), precision=name, w_samples=100)
-    statistics = latents.w_statistics(demo, samples=100)
+    config = GeneratorConfig(32, z_dim=8, w_dim=8, channel_base=512, channel_max=32)
+    generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
+    settings = dataclasses.replace(inversion.InversionConfig.reference(), precision=name)
+    statistics = latents.w_statistics(generator, samples=100)
     keys = jax.random.split(jax.random.key(1))
-    features = lpips.features(jnp.zeros(demo.config.image_shape))
-    problems = [inversion.Problem(lambda image: image, features, statistics)] * 2
-    states = [inversion.initial_state(demo, statistics, settings, key) for key in keys]
-    projector = benchmark_cell.torch_projector(demo, lpips, problems, settings, states, "cpu")
+    target = jnp.zeros(config.image_shape)
+    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, statistics=statistics)
+    states = [inversion.initial_state(generator, statistics, settings, key) for key in keys]
+    projector = benchmark_cell.torch_projector(generator, lpips, [problem] * 2, settings, states, "cpu")
     theirs = benchmark_cell.first_loss_of_torch(projector, settings, keys)
-    jitter = settings.jitter_at(jnp.int32(0), statistics.w_std)
     ours = [
-        loss(demo, lpips, problems[0].target_features, state.latents, key, jitter, settings)
-        for state, key in zip(states, keys, strict=True)
+        inversion.run_chunk(generator, lpips, problem, settings, key, state, 1)[1].total[0]
+        for key, state in zip(keys, states, strict=True)
     ]
     np.testing.assert_allclose(ours, theirs, rtol=benchmark_cell.FIRST_LOSS_TOLERANCE[name])
     before = projector.w.detach().clone()
     projector.step(), projector.step()
     assert float((projector.w - before).abs().max()) > 0 and bool(projector.w.isfinite().all())
-
-
-def loss(demo, lpips, features, latents_, key, jitter, settings):
-    @jax.jit
-    def compute(demo, lpips, features, latents_, key):
-        draw = jax.random.normal(jax.random.fold_in(key, 0), latents_.w.shape)
-        problem = inversion.Problem(lambda image: image, features, latents.WStatistics(latents_.w, jnp.ones(())))
-        return inversion.loss_terms(demo, lpips, problem, settings, latents_._replace(w=latents_.w + jitter * draw))
-
-    return float(compute(demo, lpips, features, latents_, key).total)
 
 
 @pytest.mark.slow

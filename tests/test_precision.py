@@ -129,6 +129,17 @@ def test_prescaling_cancels():
     assert np.isfinite(jax.tree.leaves(zero)[0]).all()
 
 
+@pytest.fixture(scope="module")
+def small(lpips):
+    """A random network of 16x16 pixels, a problem with black as its target, and the first state."""
+    config = jaxgan.GeneratorConfig(16, z_dim=8, w_dim=8, channel_base=256, channel_max=16)
+    generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
+    statistics = latents.WStatistics(jnp.zeros(8), jnp.ones(()))
+    target = jnp.full(config.image_shape, -1.0)
+    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, statistics=statistics)
+    return generator, problem, inversion.initial_state(generator, statistics, CONFIG, jax.random.key(0))
+
+
 @pytest.mark.parametrize(
     ("name", "products", "dtype"),
     [
@@ -138,14 +149,9 @@ def test_prescaling_cancels():
         ("float16", "HIGHEST", "f16"),
     ],
 )
-def test_what_gpus_are_asked_for(lpips, name, products, dtype):
+def test_what_gpus_are_asked_for(small, lpips, name, products, dtype):
     """By default XLA computes float32 products in TF32 there: every product says what it wants."""
-    config = jaxgan.GeneratorConfig(16, z_dim=8, w_dim=8, channel_base=256, channel_max=16)
-    small = jaxgan.Generator(config, rngs=nnx.Rngs(0))
-    statistics = latents.WStatistics(jnp.zeros(8), jnp.ones(()))
-    features = jax.eval_shape(lpips.features, jax.ShapeDtypeStruct(config.image_shape, jnp.float32))
-    problem = inversion.Problem(jaxgan.Identity(), features, statistics)
-    state = inversion.initial_state(small, statistics, settings(name), jax.random.key(0))
+    small, problem, state = small
 
     @jax.jit
     def step(small, lpips, problem, state):
@@ -186,11 +192,13 @@ def test_the_result_is_as_near_in_16_bits(demo, lpips):
         assert ours.mean() < 1.01 * expected.mean(), (name, ours, expected)
 
 
-def test_rematerialisation_changes_no_gradient(generator, lpips, problem):
+def test_rematerialisation_changes_no_gradient(small, lpips):
+    generator, problem, state = small
+
     def gradient(rematerialize):
         config = dataclasses.replace(CONFIG, rematerialize=rematerialize)
-        loss = lambda latents_: inversion.loss_terms(generator, lpips, problem[0], config, latents_).total  # noqa: E731
-        return jax.jit(jax.grad(loss))(problem[1])
+        loss = lambda latents_: inversion.loss_terms(generator, lpips, problem, config, latents_).total  # noqa: E731
+        return jax.jit(jax.grad(loss))(state.latents)
 
     for ours, theirs in zip(*map(jax.tree.leaves, map(gradient, (True, False))), strict=True):
         assert relative_error(ours, theirs) < 1e-4  # rounding only
