@@ -68,22 +68,21 @@ def run(cell: Cell) -> dict[str, Any]:
 
     import jaxgan
     from experiments import flops
-    from jaxgan import inversion, latents
+    from jaxgan import inversion
 
     generator, lpips = load(cell.network, cell.seed), jaxgan.load_lpips()
     settings = dataclasses.replace(
         inversion.InversionConfig.reference(), precision=cell.precision, rematerialize=cell.rematerialize
     )
-    statistics = latents.w_statistics(generator, samples=settings.w_samples)
+    prior = inversion.make_prior(generator, settings)
     render = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))
     keys = jax.random.split(jax.random.key(cell.seed), cell.batch_size)
     problems, states = [], []
     for key in keys:
         target = render(generator, jax.random.normal(key, (generator.config.z_dim,)))
-        problems.append(
-            inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, statistics=statistics)
-        )
-        states.append(inversion.initial_state(generator, statistics, settings, key))
+        problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, prior=prior)
+        problems.append(problem)
+        states.append(inversion.initial_state(generator, problem.start, settings, key))
     device = jax.devices()[0]
     result: dict[str, Any] = {
         "device": device.device_kind,

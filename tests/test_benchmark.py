@@ -40,8 +40,9 @@ def test_operations_of_a_step(demo, lpips):
 
     @jax.jit
     def step(demo, lpips, target, draw):
-        problem = inversion.Problem(None, target, statistics)._replace(degradation=lambda image: image)
-        state = inversion.initial_state(demo, statistics, settings, jax.random.key(0))
+        w = statistics.w_avg
+        problem = inversion.Problem(lambda image: image, target, statistics, w, jnp.zeros(()))
+        state = inversion.initial_state(demo, w, settings, jax.random.key(0))
         return inversion.step(demo, lpips, problem, settings, state, draw)
 
     features = jax.eval_shape(lpips.features, jax.ShapeDtypeStruct(demo.config.image_shape, jnp.float32))
@@ -68,11 +69,11 @@ def test_pytorch_computes_the_same_losses(lpips, name):
     config = GeneratorConfig(32, z_dim=8, w_dim=8, channel_base=512, channel_max=32)
     generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
     settings = dataclasses.replace(inversion.InversionConfig.reference(), precision=name)
-    statistics = latents.w_statistics(generator, samples=100)
+    prior = inversion.make_prior(generator, dataclasses.replace(settings, w_samples=100))
     keys = jax.random.split(jax.random.key(1))
     target = jnp.zeros(config.image_shape)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, statistics=statistics)
-    states = [inversion.initial_state(generator, statistics, settings, key) for key in keys]
+    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, prior=prior)
+    states = [inversion.initial_state(generator, problem.start, settings, key) for key in keys]
     projector = benchmark_cell.torch_projector(generator, lpips, [problem] * 2, settings, states, "cpu")
     theirs = benchmark_cell.first_loss_of_torch(projector, settings, keys)
     ours = [

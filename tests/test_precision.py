@@ -29,10 +29,9 @@ def generator(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def problem(generator, lpips):
-    statistics = latents.w_statistics(generator, samples=CONFIG.w_samples)
     z = jax.random.normal(jax.random.key(1), (generator.config.z_dim,))
     target = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))(generator, -z)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, statistics=statistics)
+    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG)
     noise = latents.sample_noise(jax.random.key(3), generator.config.noise_shapes)
     return problem, latents.Latents(generator.mapping(z), noise)
 
@@ -134,10 +133,10 @@ def small(lpips):
     """A random network of 16x16 pixels, a problem with black as its target, and the first state."""
     config = jaxgan.GeneratorConfig(16, z_dim=8, w_dim=8, channel_base=256, channel_max=16)
     generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
-    statistics = latents.WStatistics(jnp.zeros(8), jnp.ones(()))
+    prior = inversion.Prior(latents.WStatistics(jnp.zeros(8), jnp.ones(())), None)
     target = jnp.full(config.image_shape, -1.0)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, statistics=statistics)
-    return generator, problem, inversion.initial_state(generator, statistics, CONFIG, jax.random.key(0))
+    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, prior=prior)
+    return generator, problem, inversion.initial_state(generator, problem.start, CONFIG, jax.random.key(0))
 
 
 @pytest.mark.parametrize(
