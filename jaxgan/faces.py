@@ -232,6 +232,11 @@ def _moved(face: Face, corner: np.ndarray, ratio: np.ndarray) -> Face:
 
 
 def import_dlib() -> ModuleType:
+    """dlib, imported when it is first needed.
+
+    Raises:
+      UserError: it is not installed.
+    """
     try:
         import dlib
     except ModuleNotFoundError as error:
