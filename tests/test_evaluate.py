@@ -1,0 +1,83 @@
+"""The commands that measure: evaluate and study, through their mains with few steps."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import evaluate, study
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory):
+    output = tmp_path_factory.mktemp("evaluation") / "out"
+    arguments = ["--output", str(output), "--count", "2", "--steps", "2", "--restarts", "2", "--task", "inpaint"]
+    assert evaluate.main([*arguments, "--method", "jaxgan", "classical"]) == 0
+    return output, arguments
+
+
+def test_evaluate_writes_rows_summary_and_sheets(evaluation):
+    output, _ = evaluation
+    rows = read(output / "results.csv")
+    assert [(row["method"], row["seed"]) for row in rows] == [("jaxgan", s) for s in "0011"] + [("classical", "0")] * 2
+    for name in {row["image"] for row in rows}:
+        of_face = [row for row in rows if (row["image"], row["method"]) == (name, "jaxgan")]
+        kept = [row for row in of_face if row["kept"] == "True"]
+        assert [row["lpips_observed"] for row in kept] == [min((r["lpips_observed"] for r in of_face), key=float)]
+    summary = (output / "summary.md").read_text().splitlines()
+    assert len(summary) == 4 and "| inpaint | jaxgan | 2 |" in summary[2]
+    with Image.open(output / "inpaint-jaxgan.png") as sheet:
+        assert sheet.size == (1036, 900)
+
+
+def test_evaluate_keeps_what_is_finished(evaluation, capsys):
+    output, arguments = evaluation
+    before = read(output / "results.csv")
+    assert evaluate.main([*arguments, "--method", "classical"]) == 0
+    assert read(output / "results.csv") == before
+    assert evaluate.main([*arguments, "--method", "classical", "--seed", "5"]) == 2
+    assert "holds results with other settings (seed)" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_bad_options(tmp_path, capsys):
+    for arguments, said in (
+        (["--restarts", "0"], "must be at least 1"),
+        (["--count", "99"], "--count is 99"),
+        (["--images", str(tmp_path / "none.npz")], "No such file"),
+        (["--steps", "0"], "steps must be at least 1"),
+    ):
+        assert evaluate.main([*arguments, "--output", str(tmp_path / "out")]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["mismatch", "colour"])
+def test_a_study_writes_figure_table_and_finding(name, tmp_path):
+    assert study.main([name, "--quick", "--count", "1", "--steps", "1", "--output", str(tmp_path)]) == 0
+    rows = read(tmp_path / "results.csv")
+    assert len(rows) == {"mismatch": 16, "colour": 6}[name]
+    assert all(np.isfinite(float(row["lpips_truth"])) for row in rows)
+    assert (tmp_path / "finding.md").read_text().endswith(".\n")
+    assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert min(figure.size) > 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["latent-weight", "steps", "kernel", "mask", "latent-space", "fewer-steps"])
+def test_the_other_studies_run(name, tmp_path):
+    assert study.main([name, "--quick", "--count", "1", "--steps", "8", "--output", str(tmp_path)]) == 0
+    assert read(tmp_path / "results.csv") and (tmp_path / "figure.png").exists()
+
+
+def test_study_refuses_bad_options(tmp_path, capsys):
+    assert study.main(["mask", "--steps", "0", "--output", str(tmp_path / "out")]) == 2
+    assert "--steps must be at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,90 @@
+"""Means with intervals, classical methods, identity, and the distance of latents."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import classical, face_sets, measures, tasks
+from experiments.statistics import bootstrap
+from jaxgan import identity, images
+from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
+from jaxgan.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def faces(demo):
+    return face_sets.load("heldout", demo.config, count=3).faces
+
+
+def test_the_interval_of_a_mean_is_that_of_a_normal_distribution():
+    values = np.random.default_rng(1).normal(5, 2, 400)
+    mean = bootstrap(values)
+    half_width = 1.96 * values.std() / 20  # central limit theorem
+    assert mean.mean == pytest.approx(values.mean())
+    assert [mean.mean - mean.low, mean.high - mean.mean] == pytest.approx([half_width, half_width], rel=0.1)
+    assert bootstrap(np.array([3.0])).text(1) == "3.0 [3.0, 3.0]"
+    assert np.isnan(bootstrap(np.array([])).mean)
+
+
+def test_classical_methods_come_nearer_to_the_truth(faces):
+    hole = np.ones((64, 64), np.float32)
+    hole[30:34, 10:50] = 0
+    for degradation in (Mask(jnp.asarray(hole)), GaussianBlur(jnp.float32(1.1), 5)):
+        observed = np.asarray(degradation(jnp.asarray(faces[0])))
+        restored = classical.restore(degradation, observed)
+        assert restored.shape == (64, 64, 3) and restored.dtype == np.float32
+        assert np.mean((restored - faces[0]) ** 2) < 0.4 * np.mean((observed - faces[0]) ** 2)
+    mask = classical.restore(Mask(jnp.asarray(hole)), faces[0])
+    np.testing.assert_allclose(mask[hole > 0.5], faces[0][hole > 0.5], atol=1e-6)
+
+
+def test_classical_methods_leave_the_rest_and_refuse_what_they_do_not_know(faces):
+    np.testing.assert_allclose(classical.restore(Identity(), faces[0]), faces[0], atol=1e-6)
+    np.testing.assert_allclose(classical.restore(Grayscale(), faces[0]), faces[0], atol=1e-6)
+    with pytest.raises(TypeError, match="Compose"):
+        classical.restore(Compose((Identity(),)), faces[0])
+
+
+def test_a_deconvolution_leaves_no_seam_at_the_border():
+    blur = GaussianBlur(jnp.float32(1.5), 9)
+    flat = np.full((32, 32, 3), 0.25, np.float32)
+    np.testing.assert_allclose(classical.restore(blur, flat), flat, atol=0.01)
+
+
+def test_the_same_face_is_nearer_than_another(faces):
+    pytest.importorskip("dlib")
+    a, b = (identity.descriptor(images.to_uint8(face)) for face in faces[:2])
+    assert np.linalg.norm(a) == pytest.approx(1, abs=0.6)
+    brighter = identity.descriptor(images.to_uint8(0.8 * faces[0] + 0.15))
+    assert identity.distance(a, a) == 0 and identity.distance(a, brighter) < 0.3 < 0.6 < identity.distance(a, b)
+    distances = measures.identity_distances(faces[:1], np.zeros_like(faces[:1]))
+    assert np.isnan(distances).all()  # there is no face
+
+
+def test_mapped_latents_are_at_distance_one(demo):
+    whitening = measures.whitening(demo, samples=4000)
+    ws = jax.vmap(demo.mapping)(jax.random.normal(jax.random.key(0), (16, demo.config.z_dim)))[:, 0]
+    distances = [measures.latent_distance(whitening, w[None]) for w in ws]
+    assert 0.9 < np.mean(distances) < 1.2
+    assert measures.latent_distance(whitening, whitening.w_avg[None]) == 0
+
+
+def test_what_is_observed_is_stored_in_eight_bits(faces):
+    degradations = jax.tree.map(lambda *x: jnp.stack(x), *[tasks.default_degradation("deblur", 64, i) for i in (0, 1)])
+    levels = (np.asarray(measures.observe(degradations, jnp.asarray(faces[:2]))) + 1) * 127.5
+    np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
+
+
+def test_sets_of_faces(demo, tmp_path):
+    chosen = face_sets.load("development", demo.config, count=None)
+    assert chosen.faces.shape == (8, 64, 64, 3) and chosen.names[0] == "development-0"
+    held_out = face_sets.load("heldout", demo.config, count=None).faces
+    assert not any((face == other).all() for face in chosen.faces for other in held_out)
+    images.write_png(tmp_path / "one.png", np.zeros((128, 128, 3), np.uint8))
+    assert face_sets.load(str(tmp_path), demo.config, count=1, already_aligned=True).names == ("one",)
+    with pytest.raises(UserError, match=r"--count is 9; development holds 8 images"):
+        face_sets.load("development", demo.config, count=9)
+    (tmp_path / "bad.npz").write_text("no archive")
+    with pytest.raises(UserError, match=r"bad.npz is no .npz with an array"):
+        face_sets.load(str(tmp_path / "bad.npz"), demo.config, count=None)
