@@ -55,8 +55,9 @@ def _deconvolve(unit: Float[np.ndarray, "h w 3"], blur: GaussianBlur) -> Float[n
     radius = blur.kernel_size // 2
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / float(blur.sigma)) ** 2)
     psf = np.outer(taps, taps) / taps.sum() ** 2
-    # The blur mirrors the border; so does this, for the deconvolution knows zeros outside only.
-    padded = np.pad(unit, ((2 * radius,) * 2, (2 * radius,) * 2, (0, 0)), mode="reflect") if radius else unit
-    channels = [restoration.richardson_lucy(padded[:, :, c], psf, ITERATIONS) for c in range(3)]
+    # The blur mirrors the border; so does this, for the deconvolution knows zeros outside only and rings from there.
     height, width = unit.shape[:2]
-    return np.stack(channels, -1)[2 * radius : 2 * radius + height, 2 * radius : 2 * radius + width]
+    border = min(height, width) - 1
+    padded = np.pad(unit, ((border, border), (border, border), (0, 0)), mode="reflect")
+    channels = [restoration.richardson_lucy(padded[:, :, c], psf, ITERATIONS) for c in range(3)]
+    return np.stack(channels, -1)[border : border + height, border : border + width]

@@ -143,7 +143,7 @@ def invert_batch(
     *,
     latent_dist_reg_weights: Float[Array, " n"] | None = None,
     size: int | None = None,
-    chunk_steps: int = 25,
+    most_chunk_steps: int = 25,
 ) -> list[InversionResult]:
     """`invert` for several images, all at once or `size` at a time; `Batch` is for images that come and go.
 
@@ -154,7 +154,7 @@ def invert_batch(
       keys: `[n]`, one per image.
       latent_dist_reg_weights: one per image, instead of that of the config.
       size: places of the batch; default: one per image.
-      chunk_steps: steps between two returns to Python.
+      most_chunk_steps: steps between two returns to Python, at the most.
     Returns:
       A result per image.
     """
@@ -163,6 +163,7 @@ def invert_batch(
             f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
         )
     prior = inversion.make_prior(generator, config)
+    chunk_steps = -(-config.steps // -(-config.steps // most_chunk_steps))  # chunks of equal length waste few steps
     batch = Batch(generator, lpips, config, min(size or len(targets), len(targets)), chunk_steps=chunk_steps)
     histories: list[list[LossTerms]] = [[] for _ in targets]
     results: dict[int, InversionResult] = {}

@@ -138,7 +138,7 @@ def test_several_images_in_one_call(generator, lpips):
     targets = jax.random.uniform(jax.random.key(1), (2, *generator.config.image_shape), minval=-1, maxval=1)
     keys = jax.random.split(jax.random.key(2))
     config = dataclasses.replace(CONFIG, steps=4, keep="last")
-    results = batch.invert_batch(generator, lpips, targets, GaussianBlur(sigmas, 5), config, keys, chunk_steps=2)
+    results = batch.invert_batch(generator, lpips, targets, GaussianBlur(sigmas, 5), config, keys, most_chunk_steps=2)
     for index, result in enumerate(results):
         alone = inversion.invert(
             generator, lpips, targets[index], GaussianBlur(sigmas[index], 5), config, keys[index], chunk_steps=2
