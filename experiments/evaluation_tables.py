@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,9 +36,9 @@ class Table:
           UserError: the folder holds results of other settings.
         """
         self._path = folder / "results.csv"
-        settings = json.loads(json.dumps(run_folder.options(config), default=str))
+        settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
         record = folder / "config.json"
-        free = {"output", "task", "method"}  # more of them may be asked for later
+        free = {"output", "task", "method", "batch_size"}  # more of them may be asked for later
         if record.exists():
             earlier = json.loads(record.read_text())["options"]
             differing = [name for name in settings if name not in free and earlier.get(name) != settings[name]]
