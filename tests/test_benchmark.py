@@ -82,7 +82,7 @@ def test_pytorch_computes_the_same_losses(lpips, name):
     np.testing.assert_allclose(ours, theirs, rtol=benchmark_cell.FIRST_LOSS_TOLERANCE[name])
     before = projector.w.detach().clone()
     projector.step(), projector.step()
-    assert float((projector.w - before).abs().max()) > 0 and bool(projector.w.isfinite().all())
+    assert float((projector.w.detach() - before).abs().max()) > 0 and bool(projector.w.isfinite().all())
 
 
 @pytest.mark.slow
