@@ -39,8 +39,6 @@ class Config:
     """What the networks compute in; 16 bits are only emulated on CPUs."""
     device: tuple[Literal["cpu", "gpu"], ...] = ()
     """Where. Default: a GPU if JAX finds one."""
-    rematerialize: tuple[Literal["no", "yes"], ...] = ("no",)
-    """Compute the inside of blocks again for the gradient, to save memory."""
     steps: int = 10
     """Steps of one timing."""
     repeats: int = 7
@@ -79,11 +77,10 @@ def cells(config: Config) -> list[tuple[str | None, Cell]]:
     """All combinations, with the device of each."""
     programs = ("jax",) if config.without_torch else ("jax", "torch")
     return [
-        (device, Cell(network, size, precision, again == "yes", programs, config.steps, config.repeats, config.seed))
+        (device, Cell(network, size, precision, programs, config.steps, config.repeats, config.seed))
         for device in config.device or (None,)
         for network in config.network
         for precision in config.precision
-        for again in config.rematerialize
         for size in config.batch_size
     ]
 

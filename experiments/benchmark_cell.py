@@ -38,7 +38,7 @@ class Cell:
     Attributes:
       network: the embedded one, or random weights of configuration E or F.
       batch_size: images at once.
-      precision, rematerialize: see `InversionConfig`.
+      precision: see `InversionConfig`.
       programs: which of "jax" and "torch"; both are timed in turn.
       steps, repeats: steps of one timing, and timings.
       seed: of targets, first noise maps and random weights.
@@ -47,7 +47,6 @@ class Cell:
     network: Network
     batch_size: int
     precision: str
-    rematerialize: bool
     programs: tuple[str, ...]
     steps: int
     repeats: int
@@ -71,9 +70,7 @@ def run(cell: Cell) -> dict[str, Any]:
     from jaxgan import inversion
 
     generator, lpips = load(cell.network, cell.seed), jaxgan.load_lpips()
-    settings = dataclasses.replace(
-        inversion.InversionConfig.reference(), precision=cell.precision, rematerialize=cell.rematerialize
-    )
+    settings = dataclasses.replace(inversion.InversionConfig.reference(), precision=cell.precision)
     prior = inversion.make_prior(generator, settings)
     render = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))
     keys = jax.random.split(jax.random.key(cell.seed), cell.batch_size)

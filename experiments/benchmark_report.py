@@ -24,8 +24,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _line(row: dict[str, Any]) -> list[str]:
-    name = row["precision"] + (", rematerialised" if row["rematerialize"] else "")
-    cells = [row["network"], str(row["batch_size"]), name]
+    cells = [row["network"], str(row["batch_size"]), row["precision"]]
     if (per_step := row.get("jax_ms_per_step")) is None:
         cells += [row["jax_error"], *[""] * 6]
     else:
@@ -68,11 +67,10 @@ def plot(path: Path, rows: list[dict[str, Any]]) -> None:
     for network, axes in zip(networks, panels[0], strict=True):
         lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for row in (row for row in rows if row["network"] == network):
-            name = row["precision"] + (", rematerialised" if row["rematerialize"] else "")
             for program in PROGRAMS:
                 if (milliseconds := row.get(f"{program}_ms_per_step")) is not None:
                     point = (row["batch_size"], milliseconds / row["batch_size"])
-                    lines.setdefault((name, program), []).append(point)
+                    lines.setdefault((row["precision"], program), []).append(point)
         colors = {name: f"C{index}" for index, name in enumerate(dict.fromkeys(name for name, _ in lines))}
         for (name, program), points in lines.items():
             style = {"color": colors[name], "marker": "o" if program == "jax" else "x"}

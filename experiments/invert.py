@@ -103,8 +103,6 @@ class Config:
     """Weight that keeps the noise maps white. Default: 1e5."""
     precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None
     """What the networks compute in; all but float32 need a GPU to be faster. Default: float32."""
-    rematerialize: bool = False
-    """Compute parts again instead of keeping them: less memory, more time."""
     snapshot_every: int = 25
     """Steps between two frames of progress.gif."""
     checkpoint_seconds: float = 30.0

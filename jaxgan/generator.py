@@ -330,7 +330,6 @@ class SynthesisNetwork(nnx.Module):
         noise: Noise = "const",
         *,
         dtype: DTypeLike = jnp.float32,
-        rematerialize: bool = False,
     ) -> Float[Array, "H W c"]:
         """Renders one image.
 
@@ -338,13 +337,12 @@ class SynthesisNetwork(nnx.Module):
           ws: one latent per layer.
           noise: "const" for the stored maps, "none", or one map per convolution, coarse to fine.
           dtype: of the features and of the kernels of the 3x3 convolutions (see `jaxgan.precision`).
-          rematerialize: for gradients, keep the output of each block only and compute its inside again.
         Returns:
           float32 image, RGB, nominally in [-1, 1]; not clipped.
         Raises:
           ValueError: the shape of `ws` or of a noise map does not fit this generator.
         """
-        return self.block_outputs(ws, noise, dtype=dtype, rematerialize=rematerialize)[-1][1]
+        return self.block_outputs(ws, noise, dtype=dtype)[-1][1]
 
     def block_outputs(
         self,
@@ -352,7 +350,6 @@ class SynthesisNetwork(nnx.Module):
         noise: Noise = "const",
         *,
         dtype: DTypeLike = jnp.float32,
-        rematerialize: bool = False,
     ) -> list[tuple[Float[Array, "h w o"], Float[Array, "h w c"] | None]]:
         """Features and image (None before the first ToRGB) after each block, coarse to fine."""
         config = self.config
@@ -363,13 +360,12 @@ class SynthesisNetwork(nnx.Module):
                 f"call latents.broadcast(w, num_ws={config.num_ws})."
             )
         maps = self._noise_maps(noise)
-        run = jax.checkpoint(SynthesisBlock.__call__) if rematerialize else SynthesisBlock.__call__
         x, image = self.b4.const[...].astype(dtype), None
         outputs, row = [], 0
         for resolution in config.block_resolutions:
             block = getattr(self, f"b{resolution}")
             rows = slice(row, row + block.num_convs + 1)  # the ToRGB shares its row with the next block
-            x, image = run(block, x, image, ws[rows], maps[row : row + block.num_convs])
+            x, image = block(x, image, ws[rows], maps[row : row + block.num_convs])
             row += block.num_convs
             outputs.append((x, image))
         return outputs

@@ -48,7 +48,6 @@ class InversionConfig:
       keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
       patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
       precision: what the networks compute a step in (see `jaxgan.precision`); the result is rendered in float32.
-      rematerialize: keep only the output of each block and stage for the gradient: less memory, more arithmetic.
     """
 
     steps: int = 500
@@ -69,7 +68,6 @@ class InversionConfig:
     keep: Literal["best", "last"] = "best"
     patience: int | None = None
     precision: Precision = "float32"
-    rematerialize: bool = False
 
     def __post_init__(self):
         problems = []
@@ -414,13 +412,13 @@ def loss_terms(
 
 def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
     """`synthesis(ws, noise)` and `lpips.features(image)` with the settings' precision; the network comes first."""
-    settings = {"dtype": precision.activation_dtype(config.precision), "rematerialize": config.rematerialize}
+    dtype = precision.activation_dtype(config.precision)
 
     def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
-        return synthesis(ws, noise, **settings)
+        return synthesis(ws, noise, dtype=dtype)
 
     def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
-        return lpips.features(image, **settings)
+        return lpips.features(image, dtype=dtype)
 
     if config.precision == "float16":
         return precision.balance_gradient(synthesize), precision.balance_gradient(features_of)

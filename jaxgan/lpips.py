@@ -56,21 +56,17 @@ class LPIPS(nnx.Module):
             )
         return distance(self.features(image_a), self.features(image_b))
 
-    def features(
-        self, image: Float[Array, "h w 3"], *, dtype: DTypeLike = jnp.float32, rematerialize: bool = False
-    ) -> Features:
+    def features(self, image: Float[Array, "h w 3"], *, dtype: DTypeLike = jnp.float32) -> Features:
         """Five feature maps whose squared L2 distance is LPIPS: what is constant of a target can be kept.
 
         Args:
           image: RGB in [-1, 1].
           dtype: VGG16's activations and kernels (see `jaxgan.precision`); its taps are normalised in float32.
-          rematerialize: for gradients, keep the output of each stage of VGG16 only and compute its inside again.
         Returns:
           VGG16's taps, of unit length over channels, times `sqrt(lin / (height * width))`.
         """
         features = []
-        taps = self.vgg(normalize_image(image).astype(dtype), rematerialize=rematerialize)
-        for tap, x in taps.items():
+        for tap, x in self.vgg(normalize_image(image).astype(dtype)).items():
             weight = jnp.sqrt(self.lin[tap][...] / (x.shape[0] * x.shape[1]))
             features.append(_unit_length(x.astype(jnp.float32)) * weight[None, None, :])
         return tuple(features)

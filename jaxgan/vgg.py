@@ -43,30 +43,21 @@ class VGG16(nnx.Module):
                 setattr(self, f"conv{stage}_{layer}", Convolution(in_channels, channels, rngs=rngs))
                 in_channels = channels
 
-    def __call__(
-        self, image: Float[Array, "h w 3"], *, rematerialize: bool = False
-    ) -> dict[str, Float[Array, "_ _ _"]]:
+    def __call__(self, image: Float[Array, "h w 3"]) -> dict[str, Float[Array, "_ _ _"]]:
         """Features after the last ReLU of each stage, in the format of the image.
 
         Args:
           image: normalised as the weights expect (see `lpips.normalize_image`), at least 16 pixels high and wide.
-          rematerialize: for gradients, keep the output of each stage only and compute its inside again.
         Returns:
           "relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3": `[h / 2^k, w / 2^k, channels]`, rounded down.
         """
         if min(image.shape[:2]) < 16:
             raise ValueError(f"image has shape {image.shape}; VGG16 needs at least 16x16 pixels.")
-        run = jax.checkpoint(_stage) if rematerialize else _stage
         features, x = {}, image
         for stage, (_, depth) in enumerate(STAGES, start=1):
             if stage > 1:
                 x = ops.max_pool(x)
-            x = run([getattr(self, f"conv{stage}_{layer}") for layer in range(1, depth + 1)], x)
+            for layer in range(1, depth + 1):
+                x = jax.nn.relu(getattr(self, f"conv{stage}_{layer}")(x))
             features[f"relu{stage}_{depth}"] = x
         return features
-
-
-def _stage(convolutions: list[Convolution], x: Float[Array, "h w i"]) -> Float[Array, "h w o"]:
-    for convolution in convolutions:
-        x = jax.nn.relu(convolution(x))
-    return x

@@ -64,7 +64,7 @@ def test_peaks_are_known_by_name():
 
 @pytest.mark.parametrize("name", ["float32", "float16"])
 def test_pytorch_computes_the_same_losses(lpips, name):
-    """Two images of a random network; `run` compares in the same way before it times. Seen: SEEN_LOSS."""
+    """Two images of a random network; `run` compares in the same way before it times."""
     pytest.importorskip("torch")
     config = GeneratorConfig(32, z_dim=8, w_dim=8, channel_base=512, channel_max=32)
     generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
