@@ -29,6 +29,7 @@ def study(setup: Setup) -> Findings:
     count = len(setup.indices)
     for axes in (tint, accuracy):
         axes.set_xscale("symlog", linthresh=0.1)
+        axes.set_xlim(-0.01, 12)
     for number, strip in enumerate(strips):
         of_face = rows[min(number, count - 1) :: count]
         figures.show(strip[0], of_face[0]["images"]["truth"], "" if number else "truth")

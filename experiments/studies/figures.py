@@ -59,6 +59,16 @@ def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, *, label: str | None 
     axes.fill_between(values, low, high, alpha=0.15, color=line.get_color())
 
 
+def points(axes: Axes, rows: Sequence[Row], x: str, y: str, *, label: str | None = None, shift: float = 0.0) -> None:
+    """The same for values of x without an order, side by side; `shift` keeps series apart."""
+    values = list(dict.fromkeys(row[x] for row in rows))
+    means = [bootstrap(np.array([row[y] for row in rows if row[x] == value])) for value in values]
+    error = np.array([[mean.mean - mean.low for mean in means], [mean.high - mean.mean for mean in means]])
+    places = np.arange(len(values)) + shift
+    axes.errorbar(places, [mean.mean for mean in means], yerr=error, fmt="o", markersize=4, capsize=2, label=label)
+    axes.set_xticks(range(len(values)), values)
+
+
 def mean_of(rows: Sequence[Row], y: str, digits: int, **where: object) -> str:
     """Mean and interval of the rows whose labels are as given, as text."""
     chosen = [row[y] for row in rows if all(row[name] == value for name, value in where.items())]

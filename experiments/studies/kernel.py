@@ -37,6 +37,9 @@ def study(setup: Setup) -> Findings:
         figures.curve(pixels, chosen, "kernel_size", "psnr_truth", label=name)
     perceptual.set(xlabel="kernel size (pixels)", ylabel="LPIPS to the truth", xscale="log")
     pixels.set(xlabel="kernel size (pixels)", ylabel="PSNR to the truth (dB)", xscale="log")
+    for axes in (perceptual, pixels):
+        axes.set_xticks(KERNEL_SIZES, KERNEL_SIZES)
+        axes.minorticks_off()
     perceptual.legend(fontsize=8)
     for index, row in enumerate(rows[:: len(setup.indices)]):
         title = f"{row['kernel_size']}, sigma {row['sigma']:.1f}"

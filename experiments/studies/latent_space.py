@@ -21,8 +21,8 @@ def study(setup: Setup) -> Findings:
     figure, panels, strips = figures.new(3, 2, len(TASKS) + 1)
     titles = {"lpips_truth": "LPIPS to the truth", "psnr_truth": "PSNR to the truth (dB)", "realism": "distance of w"}
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
-        for space in SPACES:
-            figures.curve(axes, [row for row in rows if row["space"] == space], "task", name, label=space)
+        for space, shift in zip(SPACES, (-0.05, 0.05), strict=True):
+            figures.points(axes, [row for row in rows if row["space"] == space], "task", name, label=space, shift=shift)
         axes.set(ylabel=title)
     panels[0].legend(fontsize=8)
     for strip, space in zip(strips, SPACES, strict=True):

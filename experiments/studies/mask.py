@@ -35,9 +35,9 @@ def study(setup: Setup) -> Findings:
     by_area = [row for row in rows if row["kind"] == "area"]
     by_position = [row for row in rows if row["kind"] == "position"]
     figure, (area, position), strips = figures.new(2, 2, len(holes))
-    for name, label in (("error_inside", "inside the hole"), ("error_outside", "outside")):
+    for name, label, shift in (("error_inside", "inside the hole", -0.05), ("error_outside", "outside", 0.05)):
         figures.curve(area, by_area, "hole", name, label=label)
-        figures.curve(position, by_position, "hole", name, label=label)
+        figures.points(position, by_position, "hole", name, label=label, shift=shift)
     area.set(xlabel="area of a hole in the middle (share of the picture)", ylabel="mean error (of 255 levels)")
     position.set(xlabel="place of a hole of a tenth", ylabel="mean error (of 255 levels)")
     area.legend(fontsize=8)
