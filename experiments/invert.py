@@ -84,7 +84,7 @@ class Config:
     """Run on a Ray cluster: `local` or its address. Needs the extra jaxgan[cluster]."""
 
     steps: int | None = None
-    """Optimisation steps. Default: 300."""
+    """Optimisation steps. Default: 200."""
     patience: int | None = None
     """Stop a face when so many steps lowered the lowest loss by less than 1 %. Default: never."""
     seed: int = 0
@@ -98,7 +98,7 @@ class Config:
     latent_space: Literal["w", "w_plus"] | None = None
     """One latent for all layers, or one per layer. Default: w_plus."""
     latent_dist_reg_weight: float | None = None
-    """Weight of the squared distance of w from the mean latent. Default: 0.1 for inpaint, 0.3 for colorize, else 0."""
+    """Weight of the squared distance of w from the mean latent. Default: 0.1 for inpaint, 1 for colorize, else 0."""
     noise_reg_weight: float | None = None
     """Weight that keeps the noise maps white. Default: 1e5."""
     precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None

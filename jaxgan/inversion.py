@@ -94,7 +94,7 @@ class InversionConfig:
     @classmethod
     def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
         """This project's defaults for a task; experiments/STUDY.md has the measurements behind each number."""
-        weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 0.3}
+        weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 1.0}
         return cls(
             steps=200,
             latent_space="w_plus",
