@@ -108,7 +108,7 @@ def _shared_numbers(arrays: list[np.ndarray]) -> str:
         root: Any = array
         while (base := getattr(root, "base", None)) is not None:  # of a strided view, no array but a holder of one
             root = base
-        storages[id(root)] = root.nbytes if isinstance(root, np.ndarray) else len(root)
+        storages[id(root)] = root.nbytes if isinstance(root, np.ndarray | np.generic) else len(root)
     claimed, stored = sum(array.nbytes for array in arrays), sum(storages.values())
     if claimed <= 2 * stored + 10**6:
         return ""

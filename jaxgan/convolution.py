@@ -92,7 +92,7 @@ def _unless_in_a_batch(alone: Callable, together: Callable) -> Callable:
     function = custom_vmap(alone)
 
     @function.def_vmap
-    def batched(size: int, is_batched: list[bool], x: Array, kernel: Array) -> tuple[Array, bool]:
+    def batched(size, is_batched, x, kernel):
         chosen = alone if size == 1 else together
         return jax.vmap(chosen, [0 if has_axis else None for has_axis in is_batched])(x, kernel), True
 
