@@ -58,6 +58,7 @@ def run(config: Config) -> Findings:
     """Runs the command; prints the finding and returns it."""
     import jaxgan
     from experiments import face_sets, measures, run_folder
+    from experiments.studies import figures
     from experiments.studies.setup import Setup
     from jaxgan import InversionConfig
     from jaxgan.errors import UserError
@@ -87,7 +88,7 @@ def run(config: Config) -> Findings:
     study = importlib.import_module(f"experiments.studies.{config.name.replace('-', '_')}").study
     findings = study(setup)
     write_csv(output / "results.csv", findings.rows)
-    findings.figure.savefig(output / "figure.png")
+    figures.save(findings.figure, output / "figure.png")
     (output / "finding.md").write_text(findings.text + "\n")
     record = {"options": run_folder.options(config), "faces": len(setup.indices), "steps": steps}
     record["versions"] = run_folder.versions()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from experiments.statistics import bootstrap
 
@@ -40,6 +43,13 @@ def new(panels: int, strips: int = 0, examples: int = 1) -> tuple[Figure, list[A
         for spine in place.spines.values():
             spine.set_visible(False)
     return figure, list(np.ravel(above.subplots(1, panels))), places.tolist()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG of 256 colours, which is a third of the size and looks the same."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer)
+    Image.open(buffer).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def show(place: Axes, picture: np.ndarray, title: str = "", label: str = "") -> None:

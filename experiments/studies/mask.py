@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import classical, report
 from experiments.studies import figures
-from experiments.studies.setup import Case, Findings, Setup
-from jaxgan import masks
+from experiments.studies.setup import Case, Findings, Row, Setup
+from jaxgan import images, masks
 from jaxgan.degradations import Mask
 
 AREAS = (0.05, 0.1, 0.2, 0.4)
@@ -27,29 +28,65 @@ def study(setup: Setup) -> Findings:
         for i in setup.indices
     ]
     rows = setup.invert(setup.config("inpaint"), cases)
-    for row in rows:
-        hidden = holes[row["kind"], row["hole"]] < 0.5
-        truth, restored = (row["images"][name].astype(np.float64) for name in ("truth", "restored"))
-        error = np.abs(restored - truth).mean(-1)
-        row |= {"error_inside": error[hidden].mean(), "error_outside": error[~hidden].mean()}
+    for row, case in zip(rows, cases, strict=True):
+        row |= _inside_and_outside(setup, row["images"], np.asarray(case.true.mask))
     by_area = [row for row in rows if row["kind"] == "area"]
     by_position = [row for row in rows if row["kind"] == "position"]
-    figure, (area, position), strips = figures.new(2, 2, len(holes))
-    for name, label, shift in (("error_inside", "inside the hole", -0.05), ("error_outside", "outside", 0.05)):
+    figure, (area, position, perceived), strips = figures.new(3, 3, len(holes))
+    series = {"error_inside": "inside the hole", "error_outside": "outside", "error_biharmonic": "inside, biharmonic"}
+    for (name, label), shift in zip(series.items(), (-0.1, 0.0, 0.1), strict=True):
         figures.curve(area, by_area, "hole", name, label=label)
         figures.points(position, by_position, "hole", name, label=label, shift=shift)
-    area.set(xlabel="area of a hole in the middle (share of the picture)", ylabel="mean error (of 255 levels)")
+    figures.curve(perceived, by_area, "hole", "lpips_kept", label="this network")
+    figures.curve(perceived, by_area, "hole", "lpips_biharmonic", label="biharmonic")
+    for axes in (area, perceived):
+        axes.set(xlabel="area of a hole in the middle (share of the picture)", ylabel="mean error (of 255 levels)")
+        axes.legend(fontsize=8)
+    perceived.set_ylabel("LPIPS to the truth, other pixels kept")
     position.set(xlabel="place of a hole of a tenth", ylabel="mean error (of 255 levels)")
-    area.legend(fontsize=8)
     for index, row in enumerate(rows[:: len(setup.indices)]):
         figures.show(strips[0][index], row["images"]["observed"], str(row["hole"]), "" if index else "observed")
-        figures.show(strips[1][index], row["images"]["restored"], "", "" if index else "restored")
+        figures.show(strips[1][index], row["images"]["kept"], "", "" if index else "this network")
+        figures.show(strips[2][index], row["images"]["biharmonic"], "", "" if index else "biharmonic")
     parts = [
         f"{hole}: {figures.mean_of(rows, 'error_inside', 1, hole=hole)} inside, "
-        f"{figures.mean_of(rows, 'error_outside', 1, hole=hole)} outside"
+        f"{figures.mean_of(rows, 'error_outside', 1, hole=hole)} outside, "
+        f"{figures.mean_of(rows, 'error_biharmonic', 1, hole=hole)} inside by biharmonic functions"
         for _, hole in holes
     ]
-    return Findings(rows, figure, "Mean error of 255 levels by hole: " + "; ".join(parts) + ".")
+    perceptual = [
+        f"{area}: {figures.mean_of(rows, 'lpips_kept', 3, hole=area)} and "
+        f"{figures.mean_of(rows, 'lpips_biharmonic', 3, hole=area)}"
+        for area in AREAS
+    ]
+    text = (
+        f"Mean error of 255 levels by hole: {'; '.join(parts)}. LPIPS to the truth where all other pixels are kept, "
+        f"of this network and of biharmonic functions: {'; '.join(perceptual)}."
+    )
+    return Findings(rows, figure, text)
+
+
+def _inside_and_outside(setup: Setup, pictures: dict[str, np.ndarray], mask: np.ndarray) -> Row:
+    """Errors of a restored face and of a biharmonic fill; adds both pictures, with the other pixels kept."""
+    hole = mask < 0.5
+    truth, observed = pictures["truth"], pictures["observed"]
+    filled = images.to_uint8(classical.restore(Mask(mask), images.to_float(observed)))
+    pictures["kept"] = np.where(hole[:, :, None], pictures["restored"], truth)
+    pictures["biharmonic"] = np.where(hole[:, :, None], filled, truth)
+    error, error_biharmonic = (
+        np.abs(pictures[name].astype(np.float64) - truth).mean(-1) for name in ("restored", "biharmonic")
+    )
+    kept, biharmonic = (
+        report.compare(setup.lpips, images.to_float(pictures[name]), images.to_float(truth))["lpips"]
+        for name in ("kept", "biharmonic")
+    )
+    return {
+        "error_inside": error[hole].mean(),
+        "error_outside": error[~hole].mean(),
+        "error_biharmonic": error_biharmonic[hole].mean(),
+        "lpips_kept": kept,
+        "lpips_biharmonic": biharmonic,
+    }
 
 
 def _square(area: float, x: float, y: float) -> tuple[float, float, float, float]:
