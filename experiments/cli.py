@@ -43,8 +43,10 @@ def run_command(
     )
     import absl.logging  # after parsing: `--help` need not wait for jax
 
+    from experiments import programs
     from jaxgan.errors import UserError
 
+    programs.keep()
     absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax warns of what is no matter, and raises what matters
 
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from experiments import programs
 from experiments.manifest import Manifest
 from experiments.restoration import Photograph, Restoration
 from experiments.sources import Source
@@ -116,6 +117,7 @@ def _restore_part(
     import absl.logging
 
     absl.logging.set_verbosity(absl.logging.FATAL)
+    programs.keep()
     os.chdir(directory)
     generator, lpips = jax.device_put(networks)
     events = Events(sizes)

@@ -47,16 +47,18 @@ def errors(file: str) -> dict[str, float]:
     labels = jnp.asarray(expected["c"]) if generator.config.c_dim else None
 
     def mapped(**truncation):
-        return jax.vmap(lambda z, c: generator.mapping(z, c, **truncation))(jnp.asarray(expected["z"]), labels)
+        mapping = jax.jit(lambda mapping, z, c: jax.vmap(lambda z, c: mapping(z, c, **truncation))(z, c))
+        return mapping(generator.mapping, jnp.asarray(expected["z"]), labels)
 
-    def objective(ws, noise):
-        images = jax.vmap(generator.synthesis, (0, None))(ws, noise)
+    def objective(synthesis, ws, noise):
+        images = jax.vmap(synthesis, (0, None))(ws, noise)
         return jnp.sum(images * nhwc(expected["R"])), images
 
     ws = jnp.asarray(expected["ws"])
-    gradient = jax.jit(jax.grad(objective, (0, 1), has_aux=True))
-    (grad_ws, grad_noise), image = gradient(ws, generator.synthesis.noise_const())
-    plain = jax.jit(jax.vmap(lambda w: generator.synthesis(w, "none")))(ws)
+    gradient = jax.jit(jax.grad(objective, (1, 2), has_aux=True))
+    (grad_ws, grad_noise), image = gradient(generator.synthesis, ws, generator.synthesis.noise_const())
+    without_noise = jax.jit(lambda synthesis, ws: jax.vmap(lambda w: synthesis(w, "none"))(ws))
+    plain = without_noise(generator.synthesis, ws)
     found = {
         "ws": relative_error(mapped(), expected["ws"]),
         "ws, psi": relative_error(mapped(truncation_psi=0.7), expected["ws_psi"]),
@@ -72,7 +74,8 @@ def errors(file: str) -> dict[str, float]:
         cutoff = mapped(truncation_psi=0.7, truncation_cutoff=3)
         found["ws, cutoff"] = relative_error(cutoff, expected["ws_psi_cutoff"])
     if "image_psi_const" in expected:
-        truncated = jax.jit(jax.vmap(generator.synthesis))(jnp.asarray(expected["ws_psi"]))
+        truncate = jax.jit(lambda synthesis, ws: jax.vmap(synthesis)(ws))
+        truncated = truncate(generator.synthesis, jnp.asarray(expected["ws_psi"]))
         found["image, psi"] = relative_error(truncated, nhwc(expected["image_psi_const"]))
     return found
 

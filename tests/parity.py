@@ -1,7 +1,9 @@
 """How closeness is measured in every comparison with reference values."""
 
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -18,3 +20,9 @@ def relative_error(actual, expected) -> float:
 def nhwc(x: np.ndarray) -> np.ndarray:
     """From the channel order of the reference arrays to ours."""
     return np.moveaxis(x, -3, -1)
+
+
+@partial(jax.jit, static_argnames="method")
+def call(network, *arguments, method: str = "__call__"):
+    """A network as a compiled function, which all tests share."""
+    return getattr(network, method)(*arguments)
