@@ -4,9 +4,6 @@ import os
 
 import jaxtyping
 
-# Most of the time goes into compiling for a few steps. The same programs in plainer machine code compile in half of the
-# time and run 2.3 times slower; `XLA_FLAGS= python -m pytest` tests with the compiler's own choice.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other worker
 jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
 

@@ -205,7 +205,7 @@ print(*errors)
 def test_four_devices_give_what_one_gives(generator, tmp_path):
     """The batch is spread over the devices; only rounding differs, which Adam enlarges (see below)."""
     checkpoints.save_generator(tmp_path / "net", *stylegan2.read(REFERENCE / "ada_tiny.pkl"), {})
-    flags = {"XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", FOUR_DEVICES, str(tmp_path / "net")],
         cwd=ROOT,
