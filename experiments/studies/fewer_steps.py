@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
 import dataclasses
+import textwrap
 import time
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from experiments.studies.setup import Findings, Row, Setup
 from jaxgan import images, inversion
 from jaxgan.degradations import Identity
 
+LPIPS_TICKS = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
+
 
 def study(setup: Setup) -> Findings:
     """Runs every recipe on every face for `invert`: LPIPS against steps and against seconds."""
@@ -27,16 +31,17 @@ def study(setup: Setup) -> Findings:
         steps = recipe.steps or setup.steps
         setup.say(f"{recipe.name}: {steps} steps")
         rows += _run(setup, dataclasses.replace(recipe, steps=steps))
-    figure, (by_steps, by_seconds, final), strips = figures.new(3, 2, 6)
+    figure, (by_steps, by_seconds, final), strips = figures.new(3, 1, 8)
     target = np.mean([row["lpips_observed"] for row in rows if row["recipe"] == REFERENCE.name])
     for index, recipe in enumerate(recipes):
         chosen = [row for row in rows if row["recipe"] == recipe.name]
         curves = np.stack([row["curve"] for row in chosen])
         steps = np.arange(curves.shape[1])
-        style = {"color": f"C{index % 10}", "linestyle": "-" if index < 10 else "--", "linewidth": 1.1}
-        by_steps.plot(steps, curves.mean(0), label=recipe.name, **style)
-        spread = np.array([bootstrap(column)[1:] for column in curves[:, ::10].T])
-        by_steps.fill_between(steps[::10], spread[:, 0], spread[:, 1], color=style["color"], alpha=0.08)
+        style = {"color": _colour(index, len(recipes)), "linewidth": 2 if index in (0, len(recipes) - 1) else 0.9}
+        by_steps.plot(steps, curves.mean(0), **style)
+        if index in (0, len(recipes) - 1):
+            spread = np.array([bootstrap(column)[1:] for column in curves[:, 1::10].T])
+            by_steps.fill_between(steps[1::10], spread[:, 0], spread[:, 1], color=style["color"], alpha=0.15)
         seconds = chosen[0]["start_seconds"] + steps * chosen[0]["step_seconds"]
         by_seconds.plot(seconds, curves.mean(0), **style)
         mean = bootstrap(np.array([row["lpips_observed"] for row in chosen]))
@@ -44,17 +49,20 @@ def study(setup: Setup) -> Findings:
     for axes, label in ((by_steps, "step"), (by_seconds, "seconds per image")):
         axes.axhline(target, color="gray", linewidth=0.8)
         axes.set(xlabel=label, ylabel="LPIPS", yscale="log", xscale="log")
+        axes.set_yticks(LPIPS_TICKS, map(str, LPIPS_TICKS))
+        axes.set_yticks([], minor=True)
     by_steps.set_xlim(1, None)
-    by_steps.legend(fontsize=5)
     final.set(xlabel="LPIPS of the result", yticks=-np.arange(len(recipes)))
-    final.set_yticklabels([recipe.name for recipe in recipes], fontsize=6)
+    final.set_yticklabels([recipe.name for recipe in recipes], fontsize=7)
+    for index, label in enumerate(final.get_yticklabels()):
+        label.set_color(_colour(index, len(recipes)))
     names = (REFERENCE.name, RECIPES[0].name, RECIPES[-1].name)
-    for number, strip in enumerate(strips):
-        for place, name in zip(strip[1::2], names, strict=True):
+    for number, (first, *others) in enumerate((strips[0][:4], strips[0][4:])):
+        for place, name in zip(others, names, strict=True):
             chosen = [row for row in rows if row["recipe"] == name]
             row = chosen[min(number, len(chosen) - 1)]
-            figures.show(place, row["images"]["restored"], "" if number else name[:24])
-        figures.show(strip[0], row["images"]["truth"], "" if number else "truth")
+            figures.show(place, row["images"]["restored"], textwrap.fill(name, 20))
+        figures.show(first, row["images"]["truth"], "truth")
     parts = [f"{recipe.name}: {figures.mean_of(rows, 'lpips_observed', 3, recipe=recipe.name)}" for recipe in recipes]
     default = np.stack([row["curve"] for row in rows if row["recipe"] == RECIPES[-1].name]).mean(0)
     reached = np.flatnonzero(default <= target)
@@ -65,6 +73,13 @@ def study(setup: Setup) -> Findings:
         + f". The last recipe reaches the result of the first {when}."
     )
     return Findings(rows, figure, text)
+
+
+def _colour(index: int, count: int) -> tuple[float, float, float]:
+    """Of a recipe in all plots: black for the one to reach, red for the default, orange to violet for the others."""
+    if index == 0:
+        return 0.0, 0.0, 0.0
+    return colorsys.hsv_to_rgb(0.0 if index == count - 1 else 0.08 + 0.77 * index / count, 1.0, 0.85)
 
 
 def _run(setup: Setup, recipe: Recipe) -> list[Row]:
