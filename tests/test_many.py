@@ -17,14 +17,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from parity import REFERENCE
 from PIL import Image
 
 import jaxgan
-from convert import stylegan2
 from experiments import batch_run, run_folder
 from experiments.invert import main
-from jaxgan import checkpoints, images, inversion
+from jaxgan import images, inversion
 from jaxgan.batch import Batch
 
 ROOT = Path(__file__).parent.parent
@@ -32,16 +30,6 @@ HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
 PROG = "python -m experiments.invert"
 QUICK = ("--steps", "6", "--snapshot-every", "3", "--already-aligned")
 SAME = ("losses.csv", "reconstruction.png", "panel.png", "progress.gif", "latents.npz")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_network(tmp_path_factory):
-    """A network of 32x32 pixels, whose steps cost a quarter of the embedded one's."""
-    folder = tmp_path_factory.mktemp("converted") / "ada_tiny"
-    checkpoints.save_generator(folder, *stylegan2.read(REFERENCE / "ada_tiny.pkl"), {})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[__name__], "QUICK", (*QUICK, "--model", str(folder)))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -399,14 +387,12 @@ def long_run(long_jobs, tmp_path_factory) -> Path:
     return root
 
 
-def kill_at_random(
-    jobs: Path, expected: Path, root: Path, *options: str, kills: int, seconds: float, seed: int = 0
-) -> None:
+def kill_at_random(jobs: Path, expected: Path, root: Path, *, kills: int, seconds: float, seed: int = 0) -> None:
     """Kills without warning at random moments, then lets the run end; everything must be as if nothing had been."""
     moments = random.Random(seed)
     killed = 0
     while killed < kills:
-        process = start("--jobs", jobs, *LONG, *options, "--resume", output=root)
+        process = start("--jobs", jobs, *LONG, "--resume", output=root)
         try:
             process.communicate(timeout=moments.uniform(0.3, seconds))
             assert process.returncode == 0
@@ -415,7 +401,7 @@ def kill_at_random(
             process.kill()
             process.communicate()
             killed += 1
-    end(start("--jobs", jobs, *LONG, *options, "--resume", output=root))
+    end(start("--jobs", jobs, *LONG, "--resume", output=root))
     items = [json.loads(line)["image"].removesuffix(".png") for line in jobs.read_text().splitlines()]
     assert finished_lines(root) == dict.fromkeys(items, 1)
     for item in items:
@@ -434,9 +420,8 @@ def test_kills_at_random_moments_change_nothing(long_jobs, long_run, tmp_path):
 def test_64_photographs_survive_25_kills(tmp_path):
     jobs = write_jobs(tmp_path / "jobs.jsonl", count=64, tasks=("inpaint", "colorize", "deblur", "invert"))
     assert len(jobs.read_text().splitlines()) == 64
-    demo = ("--model", "demo")
-    end(start("--jobs", jobs, *LONG, *demo, output=tmp_path / "whole"))
-    kill_at_random(jobs, tmp_path / "whole", tmp_path / "out", *demo, kills=25, seconds=14)
+    end(start("--jobs", jobs, *LONG, output=tmp_path / "whole"))
+    kill_at_random(jobs, tmp_path / "whole", tmp_path / "out", kills=25, seconds=14)
 
 
 def test_ctrl_c_finishes_the_chunk_and_says_how_to_go_on(long_jobs, long_run, tmp_path):
