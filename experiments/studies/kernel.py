@@ -8,6 +8,7 @@ import numpy as np
 from experiments import classical
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup, classical_row
+from jaxgan import images
 from jaxgan.degradations import GaussianBlur
 
 KERNEL_SIZES = (3, 5, 9, 17, 51)
@@ -28,7 +29,7 @@ def study(setup: Setup) -> Findings:
         found = setup.invert(setup.config("deblur"), [Case(labels, i, blur, blur) for i in setup.indices])
         rows += [{**row, "method": "jaxgan"} for row in found]
         for i in setup.indices:
-            observed = found[i]["images"]["observed"] / np.float32(127.5) - 1
+            observed = images.to_float(found[i]["images"]["observed"])
             restored = classical.restore(blur, observed)
             others.append(classical_row(setup, labels | {"method": "Richardson-Lucy"}, i, blur, restored))
     figure, (perceptual, pixels), strips = figures.new(2, 2, len(KERNEL_SIZES))
