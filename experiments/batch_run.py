@@ -24,7 +24,8 @@ from jaxgan.batch import Batch
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, InversionState, LossTerms, Prior, Problem
+from jaxgan.inversion import InversionState, LossTerms, Prior, Problem
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Work:
     Attributes:
       run: the folder.
       config: the command's options for this face, its own seed among them.
+      settings: of its inversion.
       photo: the face before it was degraded, `[H, W, 3]`; None if the photograph was damaged already.
       observed: what is known of it.
       assumed: the degradation that led from one to the other.
@@ -60,6 +62,7 @@ class Work:
 
     run: RunFolder
     config: Config
+    settings: InversionConfig
     photo: jax.Array | None
     observed: jax.Array
     assumed: Degradation
@@ -73,6 +76,7 @@ class Work:
         cls,
         run: RunFolder,
         config: Config,
+        settings: InversionConfig,
         path: Path,
         crop: Crop,
         degradations: tuple[Degradation, Degradation],
@@ -83,6 +87,7 @@ class Work:
         Args:
           run: the claimed folder.
           config: the options, this face's seed among them.
+          settings: of its inversion.
           path: the photograph.
           crop: the face.
           degradations: the true one, and the one assumed.
@@ -92,7 +97,7 @@ class Work:
         photo = jnp.asarray(images.to_float(crop.target))
         observed = assumed.hide_missing(photo) if config.already_degraded else _degrade(true, photo)
         key = run_folder.key_for(config.seed, path, crop.index)
-        work = cls(run, config, None if config.already_degraded else photo, observed, assumed, key)
+        work = cls(run, config, settings, None if config.already_degraded else photo, observed, assumed, key)
         if template is not None and (reached := run.restore(template)):
             work.state, work.history = reached[0], [reached[1]]
         return work
@@ -101,6 +106,11 @@ class Work:
     def steps(self) -> int:
         """Steps done."""
         return inversion.steps_done(self.history)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left."""
+        return inversion.is_done(self.settings, self.history)
 
     def is_snapshot_due(self) -> bool:
         """Whether the animation has a frame of this step."""
@@ -144,13 +154,12 @@ class Engine:
     generator: Generator
     lpips: LPIPS
     prior: Prior
-    config: InversionConfig
     chunk_steps: int
     devices: tuple[jax.Device, ...]
 
     def batch(self, size: int) -> Batch:
         """An empty batch."""
-        return Batch(self.generator, self.lpips, self.config, size, chunk_steps=self.chunk_steps, devices=self.devices)
+        return Batch(self.generator, self.lpips, size, devices=self.devices)
 
     def put(self, batch: Batch, place: int, work: Work) -> None:
         """Begins or continues a face."""
@@ -162,11 +171,11 @@ class Engine:
 
     def _problem(self, work: Work) -> tuple[Problem, jax.Array, InversionState]:
         problem = inversion.make_problem(
-            self.generator, self.lpips, work.observed, work.assumed, self.config, prior=self.prior
+            self.generator, self.lpips, work.observed, work.assumed, work.settings, prior=self.prior
         )
         if work.state is not None:
             return problem, work.key, work.state
-        return problem, work.key, inversion.initial_state(self.generator, problem.start, self.config, work.key)
+        return problem, work.key, inversion.initial_state(self.generator, problem.start, work.settings, work.key)
 
     def finish(self, work: Work, state: InversionState) -> dict[str, Any]:
         """Writes everything into a face's folder; returns the metrics."""
@@ -174,7 +183,7 @@ class Engine:
         with explain_how_to_go_on(work.run.path), _REPORT:
             losses = inversion.concatenate(work.history)
             work.run.checkpoint(state, losses)
-            result = inversion.result_of(self.generator, self.config, state, losses)
+            result = inversion.result_of(self.generator, work.settings, state, losses)
             metrics = report.write(
                 work.run,
                 truth=work.photo,
@@ -255,7 +264,7 @@ class _Loop:
             work = self.waiting.popleft() if self.waiting else next(self.works, None)
             if work is None:
                 break
-            if work.state is not None and inversion.is_done(self.engine.config, work.history):
+            if work.state is not None and work.is_done:
                 self._report(work, work.state)  # it was killed in its report
                 continue
             self.active[free[0]] = work
@@ -267,12 +276,12 @@ class _Loop:
         """A chunk of steps, and all that follows from it."""
         terms = None
         with self._smaller_if_memory_runs_out():
-            terms = self.batch.advance()
+            terms = self.batch.advance(self.engine.chunk_steps)
         if terms is None:
             return
         self._record(terms)
         self.listener.advanced(list(self.active.values()))
-        done = {place: inversion.is_done(self.engine.config, work.history) for place, work in self.active.items()}
+        done = {place: work.is_done for place, work in self.active.items()}
         self._snapshots(done)
         for place, work in list(self.active.items()):
             if done[place]:
@@ -300,7 +309,8 @@ class _Loop:
         """Adds the losses to the histories, all of them before anything else, so that an interrupt finds them equal."""
         before = {place: work.steps for place, work in self.active.items()}
         for place, work in self.active.items():
-            work.history.append(inversion.terms_of_place(terms, place, self.engine.config, work.history))
+            own = jax.tree.map(lambda term, place=place: term[place], terms)
+            work.history.append(inversion.taken(own, self.engine.chunk_steps, work.settings, work.history))
         for place, work in list(self.active.items()):
             try:
                 inversion.check_finite(work.history[-1], before[place])

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from experiments.torch_projector import Projector
     from jaxgan import Generator
     from jaxgan.batch import Batch
-    from jaxgan.inversion import InversionConfig, LossTerms
+    from jaxgan.inversion import LossTerms
+    from jaxgan.inversion_config import InversionConfig
 
 Network = Literal["demo", "config-e-256", "config-f-1024"]
 
@@ -70,7 +71,7 @@ def run(cell: Cell) -> dict[str, Any]:
     from jaxgan import inversion
 
     generator, lpips = load(cell.network, cell.seed), jaxgan.load_lpips()
-    settings = dataclasses.replace(inversion.InversionConfig.reference(), precision=cell.precision)
+    settings = dataclasses.replace(jaxgan.InversionConfig.reference(), precision=cell.precision)
     prior = inversion.make_prior(generator, settings)
     render = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))
     keys = jax.random.split(jax.random.key(cell.seed), cell.batch_size)
@@ -95,9 +96,9 @@ def run(cell: Cell) -> dict[str, Any]:
         first["torch"] = first_loss_of_torch(projector, settings, keys)
         advance["torch"] = lambda: [projector.step() for _ in range(cell.steps)] and synchronize(projector)
     if "jax" in cell.programs:
-        batch, terms, result["jax_compile_s"] = jax_batch(cell, generator, lpips, settings, problems, keys, states)
+        batch, terms, result["jax_compile_s"] = jax_batch(cell, generator, lpips, problems, keys, states)
         first["jax"] = terms.total[:, 0]
-        advance["jax"] = batch.advance
+        advance["jax"] = lambda: batch.advance(cell.steps)
     if len(first) == 2:
         tolerance = FIRST_LOSS_TOLERANCE[cell.precision]
         if not np.allclose(first["jax"], first["torch"], rtol=tolerance, atol=0):
@@ -122,17 +123,17 @@ def load(network: Network, seed: int) -> Generator:
     return jaxgan.Generator(config, rngs=nnx.Rngs(seed))
 
 
-def jax_batch(cell, generator, lpips, settings, problems, keys, states) -> tuple[Batch, LossTerms, float]:
+def jax_batch(cell, generator, lpips, problems, keys, states) -> tuple[Batch, LossTerms, float]:
     """The compiled batch, the losses of its first steps, and the seconds that compiling took."""
     from jaxgan.batch import Batch
 
-    batch = Batch(generator, lpips, settings, cell.batch_size, chunk_steps=cell.steps)
+    batch = Batch(generator, lpips, cell.batch_size)
     start = time.perf_counter()
     batch.bytes_needed(problems[0], keys[0], states[0])
     seconds = time.perf_counter() - start
     for place, image in enumerate(zip(problems, keys, states, strict=True)):
         batch.put(place, *image)
-    return batch, batch.advance(), seconds
+    return batch, batch.advance(cell.steps), seconds
 
 
 def torch_projector(generator, lpips, problems, settings, states, platform: str) -> Projector:

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from experiments.run_folder import RunFolder
 from jaxgan import images
-from jaxgan.inversion import InversionConfig, InversionResult, LossTerms
+from jaxgan.inversion import InversionResult, LossTerms
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 
 TILE = 256

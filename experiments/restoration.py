@@ -21,7 +21,8 @@ from experiments.sources import Source
 from jaxgan import inversion
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, Prior
+from jaxgan.inversion import Prior
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Photograph:
             self._seeds_of_face.setdefault(folder, []).append(run)
             if not run.is_finished:
                 self._open.add(path)
-                works.append(Work.prepare(run, config, self.path, crop, pair, template if resume else None))
+                works.append(Work.prepare(run, config, settings, self.path, crop, pair, template if resume else None))
         return works
 
     def end(self, work: Work) -> bool:
@@ -214,7 +215,7 @@ class Restoration:
         return self._priors[kind]
 
     def _invert(self, config: Config, works: Iterator[Work], count: int | None) -> None:
-        """Inverts the faces of a group, whose options are all like `config`."""
+        """Inverts the faces of a group, whose options are all like `config` but for numbers."""
         first = next(works, None)
         if first is None:
             return
@@ -223,7 +224,6 @@ class Restoration:
             self.generator,
             self.lpips,
             self._prior(settings),
-            settings,
             run_folder.chunk_steps(config.snapshot_every),
             self.devices,
         )
@@ -370,5 +370,5 @@ def _groups(photographs: Sequence[Photograph]) -> list[list[Photograph]]:
 
 def _group_name(config: Config) -> str:
     kernels = (config.kernel_size, config.assume_kernel_size)
-    facts = (tasks.inversion_config(config), sorted(config.tasks), kernels, config.snapshot_every)
+    facts = (tasks.inversion_config(config).static(), sorted(config.tasks), kernels, config.snapshot_every)
     return f"{'+'.join(sorted(config.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"

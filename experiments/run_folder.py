@@ -24,7 +24,8 @@ import orbax.checkpoint as ocp
 from jaxgan import checkpoints, images
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, InversionState, LossTerms
+from jaxgan.inversion import InversionState, LossTerms
+from jaxgan.inversion_config import InversionConfig
 
 if TYPE_CHECKING:
     from experiments.invert import Config

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgan import images, masks
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
-from jaxgan.inversion import InversionConfig
+from jaxgan.inversion_config import InversionConfig
 
 if TYPE_CHECKING:
     from experiments.invert import Config

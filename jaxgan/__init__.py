@@ -4,7 +4,8 @@ from jaxgan.checkpoints import load_generator, load_lpips
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator, GeneratorConfig
-from jaxgan.inversion import InversionConfig, InversionResult, invert
+from jaxgan.inversion import InversionResult, invert
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 
 __all__ = [

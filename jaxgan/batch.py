@@ -20,7 +20,8 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from jaxgan import inversion
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, InversionResult, InversionState, LossTerms, Problem
+from jaxgan.inversion import InversionResult, InversionState, LossTerms, Problem
+from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
 
@@ -32,26 +33,21 @@ class Batch:
 
     Attributes:
       size: number of places.
-      chunk_steps: steps of one `advance`.
     """
 
     def __init__(
         self,
         generator: Generator,
         lpips: LPIPS,
-        config: InversionConfig,
         size: int,
         *,
-        chunk_steps: int = 25,
         devices: Sequence[jax.Device] | None = None,
     ):
         """Makes an empty batch; nothing is compiled before the first `advance` or `bytes_needed`.
 
         Args:
           generator, lpips: the networks, copied to every device.
-          config: settings of all images.
           size: number of places, a multiple of the number of devices.
-          chunk_steps: steps between two returns to Python.
           devices: default: the first one.
         Raises:
           ValueError: the devices do not share the places evenly.
@@ -61,8 +57,6 @@ class Batch:
             raise ValueError(f"size is {size}; expected a multiple of the {len(devices)} devices")
         mesh = Mesh(np.array(devices), (AXIS,))
         self.size = size
-        self.chunk_steps = chunk_steps
-        self._config = config
         self._spread = NamedSharding(mesh, PartitionSpec(AXIS))
         self._networks = jax.device_put((generator, lpips), NamedSharding(mesh, PartitionSpec()))
         self._places: tuple[Problem, Any, InversionState] | None = None
@@ -82,18 +76,20 @@ class Batch:
         """What the inversion in a place has reached, on the host."""
         return jax.tree.map(lambda leaf: np.asarray(leaf[place]), self._places[2])
 
-    def advance(self) -> LossTerms:
-        """Runs a chunk of steps in all places.
-
-        Images that have done all their steps are frozen.
+    def advance(self, chunk_steps: int) -> LossTerms:
+        """Runs a chunk of steps in all places; images that have done all their steps stay as they are.
 
         Returns:
-          The terms `[size, chunk_steps]`; those of frozen steps mean nothing.
+          The losses, each `[size, chunk_steps]`; `inversion.taken` finds those of an image.
+        Raises:
+          ValueError: `chunk_steps` is out of range.
         """
+        inversion.check_chunk_steps(chunk_steps)
         self._compile(self._places)
-        states, terms = jax.block_until_ready(self._compiled(self._networks, *self._places))
+        everywhere = (*self._networks, np.int32(chunk_steps))
+        states, terms = jax.block_until_ready(self._compiled(everywhere, *self._places))
         self._places = (*self._places[:2], states)
-        return jax.tree.map(np.asarray, terms)
+        return jax.tree.map(lambda term: np.asarray(term[:, :chunk_steps]), terms)
 
     def render(self) -> Float[np.ndarray, "size h w 3"]:
         """The images of all places as they are now, on the host."""
@@ -117,14 +113,13 @@ class Batch:
     def _compile(self, places: Any) -> None:
         """Compiles, or takes what an earlier batch of the same kind has compiled."""
         if self._compiled is None:
-            leaves, structure = jax.tree.flatten((self._networks, *places))
-            shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-            kind = (self._config, self.chunk_steps, self._mesh, structure, shapes)
+            everywhere = (*self._networks, np.int32(0))
+            leaves, structure = jax.tree.flatten((everywhere, *places))
+            kind = (self._mesh, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
             if kind not in PROGRAMS:
                 while len(PROGRAMS) >= MOST_PROGRAMS:
                     del PROGRAMS[next(iter(PROGRAMS))]
-                settings = {"config": self._config, "length": self.chunk_steps, "mesh": self._mesh}
-                PROGRAMS[kind] = _advance.lower(self._networks, *places, **settings).compile()
+                PROGRAMS[kind] = _advance.lower(everywhere, *places, mesh=self._mesh).compile()
             self._compiled = PROGRAMS[kind]
 
 
@@ -138,23 +133,21 @@ def invert_batch(
     lpips: LPIPS,
     targets: Float[Array, "n h w 3"],
     degradations: Degradation,
-    config: InversionConfig,
+    config: InversionConfig | Sequence[InversionConfig],
     keys: Key[Array, " n"],
     *,
-    latent_dist_reg_weights: Float[Array, " n"] | None = None,
     size: int | None = None,
-    most_chunk_steps: int = 25,
+    chunk_steps: int = 25,
 ) -> list[InversionResult]:
     """`invert` for several images, all at once or `size` at a time; `Batch` is for images that come and go.
 
     Args:
       targets: the observed images.
       degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
-      config: settings of all of them.
+      config: settings of all of them, or of each; these differ in nothing but `inversion_config.NUMBERS`.
       keys: `[n]`, one per image.
-      latent_dist_reg_weights: one per image, instead of that of the config.
       size: places of the batch; default: one per image.
-      most_chunk_steps: steps between two returns to Python, at the most.
+      chunk_steps: steps between two returns to Python.
     Returns:
       A result per image.
     """
@@ -162,9 +155,11 @@ def invert_batch(
         raise ValueError(
             f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
         )
-    prior = inversion.make_prior(generator, config)
-    chunk_steps = -(-config.steps // -(-config.steps // most_chunk_steps))  # chunks of equal length waste few steps
-    batch = Batch(generator, lpips, config, min(size or len(targets), len(targets)), chunk_steps=chunk_steps)
+    configs = [config] * len(targets) if isinstance(config, InversionConfig) else list(config)
+    if len(configs) != len(targets) or any(one.static() != configs[0].static() for one in configs):
+        raise ValueError(f"expected {len(targets)} configs that differ in {', '.join(NUMBERS)} only.")
+    prior = inversion.make_prior(generator, configs[0])
+    batch = Batch(generator, lpips, min(size or len(targets), len(targets)))
     histories: list[list[LossTerms]] = [[] for _ in targets]
     results: dict[int, InversionResult] = {}
     waiting = iter(range(len(targets)))
@@ -174,20 +169,18 @@ def invert_batch(
             if (image := next(waiting, None)) is None:
                 break
             degradation = jax.tree.map(lambda leaf, image=image: leaf[image], degradations)
-            problem = inversion.make_problem(generator, lpips, targets[image], degradation, config, prior=prior)
-            if latent_dist_reg_weights is not None:
-                problem = problem._replace(latent_dist_reg_weight=latent_dist_reg_weights[image])
-            state = inversion.initial_state(generator, problem.start, config, keys[image])
+            problem = inversion.make_problem(generator, lpips, targets[image], degradation, configs[image], prior=prior)
+            state = inversion.initial_state(generator, problem.start, configs[image], keys[image])
             batch.put(place, problem, keys[image], state)
             active[place] = image
-        terms = batch.advance()
+        terms = batch.advance(chunk_steps)
         for place, image in list(active.items()):
-            history = histories[image]
-            history.append(inversion.terms_of_place(terms, place, config, history))
+            history, own = histories[image], jax.tree.map(lambda term, place=place: term[place], terms)
+            history.append(inversion.taken(own, chunk_steps, configs[image], history))
             inversion.check_finite(history[-1], inversion.steps_done(history[:-1]), image=image)
-            if inversion.is_done(config, history):
+            if inversion.is_done(configs[image], history):
                 losses = inversion.concatenate(history)
-                results[image] = inversion.result_of(generator, config, batch.state(place), losses)
+                results[image] = inversion.result_of(generator, configs[image], batch.state(place), losses)
                 del active[place]
     return [results[image] for image in range(len(targets))]
 
@@ -201,22 +194,15 @@ def _put(places, place, one):
     return jax.tree.map(lambda whole, leaf: whole.at[place].set(leaf), places, one)
 
 
-@partial(jax.jit, static_argnames=("config", "length", "mesh"))
-def _advance(networks, problems, keys, states, *, config: InversionConfig, length: int, mesh: Mesh):
+@partial(jax.jit, static_argnames="mesh")
+def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
     """A chunk of every place, each device for its own places: nothing is sent between devices."""
 
-    def one(networks, problem, key_data, state):
-        key = jax.random.wrap_key_data(key_data)
+    def one(everywhere, problem, key_data, state):
+        *networks, chunk_steps = everywhere
+        return inversion.run_chunk(*networks, problem, jax.random.wrap_key_data(key_data), state, chunk_steps)
 
-        def body(state: InversionState, _: None) -> tuple[InversionState, LossTerms]:
-            draw = jax.random.normal(jax.random.fold_in(key, state.step), state.latents.w.shape)
-            after, terms = inversion.step(*networks, problem, config, state, draw)
-            is_frozen = state.step >= config.steps
-            return jax.tree.map(lambda old, new: jnp.where(is_frozen, old, new), state, after), terms
-
-        return jax.lax.scan(body, state, None, length)
-
-    return _on_each_device(mesh, one)(networks, problems, keys, states)
+    return _on_each_device(mesh, one)(everywhere, problems, keys, states)
 
 
 @partial(jax.jit, static_argnames="mesh")
@@ -225,12 +211,12 @@ def _render(generator: Generator, latents: Latents, *, mesh: Mesh):
 
 
 def _on_each_device(mesh: Mesh, function: Callable) -> Callable:
-    """Maps over the places, with the networks, which come first, everywhere."""
+    """Maps over the places; the first argument is the same for all."""
 
-    def run(networks, *places):
+    def run(everywhere, *places):
         mapped = jax.vmap(function, (None, *(0 for _ in places)))
-        spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
-        specs = (everywhere, *(spread for _ in places))
-        return jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)(networks, *places)
+        spread = PartitionSpec(AXIS)
+        specs = (PartitionSpec(), *(spread for _ in places))
+        return jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)(everywhere, *places)
 
     return run

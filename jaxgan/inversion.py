@@ -6,118 +6,26 @@ References:
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
+from jaxgan import latents as latents_lib
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator, SynthesisNetwork
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
 from jaxgan.lpips import LPIPS, Features, distance
-from jaxgan.precision import Precision
 from jaxgan.start import Samples
 
-
-@dataclasses.dataclass(frozen=True)
-class InversionConfig:
-    """Settings of the optimisation. `t = step / steps` runs from 0 to 1.
-
-    Attributes:
-      steps: number of optimisation steps.
-      learning_rate: Adam's largest step size.
-      rampup, rampdown: shares of the run in which the learning rate rises linearly, and falls along a cosine.
-      jitter: noise added to w, relative to its spread, falling quadratically to zero at `t = jitter_ramp`.
-      jitter_ramp: see `jitter`.
-      latent_space: "w" optimises one latent for all layers, "w_plus" one per layer.
-      latent_dist_reg_weight: weight of the mean squared distance of w from the mean latent.
-      noise_reg_weight: weight of the noise regulariser.
-      feature_size: larger images are averaged down to this size before the LPIPS distance.
-      w_samples: latents that w_avg and w_std are estimated from.
-      start_samples: images of the network that the first w is guessed from (see `start`); 0 begins at the mean latent.
-      adam_b1, adam_b2, adam_eps: Adam's constants.
-      keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
-      patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
-      precision: what the networks compute a step in (see `jaxgan.precision`); the result is rendered in float32.
-    """
-
-    steps: int = 500
-    learning_rate: float = 0.1
-    rampup: float = 0.05
-    rampdown: float = 0.25
-    jitter: float = 0.05
-    jitter_ramp: float = 0.75
-    latent_space: Literal["w", "w_plus"] = "w"
-    latent_dist_reg_weight: float = 0.0
-    noise_reg_weight: float = 1e5
-    feature_size: int = 256
-    w_samples: int = 10_000
-    start_samples: int = 0
-    adam_b1: float = 0.9
-    adam_b2: float = 0.999
-    adam_eps: float = 1e-8
-    keep: Literal["best", "last"] = "best"
-    patience: int | None = None
-    precision: Precision = "float32"
-
-    def __post_init__(self):
-        problems = []
-        if self.latent_space not in ("w", "w_plus"):
-            problems.append(f"latent_space must be 'w' or 'w_plus', got {self.latent_space!r}")
-        if self.keep not in ("best", "last"):
-            problems.append(f"keep must be 'best' or 'last', got {self.keep!r}")
-        if self.precision not in precision.NAMES:
-            problems.append(f"precision must be one of {', '.join(precision.NAMES)}, got {self.precision!r}")
-        for name in ("steps", "feature_size", "w_samples"):
-            if getattr(self, name) < 1:
-                problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "jitter_ramp", "rampup", "rampdown", "adam_eps"):
-            if not 0 < getattr(self, name) < math.inf:
-                problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
-        for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight", "start_samples"):
-            if not 0 <= getattr(self, name) < math.inf:
-                problems.append(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.patience is not None and self.patience < 1:
-            problems.append(f"patience must be at least 1, got {self.patience}")
-        if problems:
-            raise ValueError("InversionConfig: " + "; ".join(problems))
-
-    @classmethod
-    def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
-        """This project's defaults for a task; experiments/STUDY.md has the measurements behind each number."""
-        weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 1.0}
-        return cls(
-            steps=200,
-            latent_space="w_plus",
-            jitter=0.0,
-            start_samples=256,
-            latent_dist_reg_weight=weights[task],
-        )
-
-    @classmethod
-    def reference(cls, steps: int = 1000) -> InversionConfig:
-        """The projector published with StyleGAN2."""
-        return cls(steps=steps, keep="last")
-
-    def learning_rate_at(self, step: Int[Array, ""]) -> Float[Array, ""]:
-        """Step size of a step, counted from 0; zero at step 0."""
-        t = step / self.steps
-        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
-        return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
-
-    def jitter_at(self, step: Int[Array, ""], w_std: Float[Array, ""]) -> Float[Array, ""]:
-        """Standard deviation of the noise on each component of w in a step."""
-        t = step / self.steps
-        return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
+LONGEST_CHUNK = 1000
+"""Steps that a call of `run_chunk` has room for the losses of."""
 
 
 class LossTerms(NamedTuple):
@@ -152,18 +60,18 @@ class Problem(NamedTuple):
     """What stays fixed while one image is inverted.
 
     Attributes:
+      config: settings, their numbers as float32 arrays.
       degradation: the operator assumed between the synthesised image and the observation.
       target_features: LPIPS features of the observation.
       statistics: mean and spread of w.
       start: the first w, `[w_dim]`.
-      latent_dist_reg_weight: that of the config; an array, so that images of one batch may differ in it.
     """
 
+    config: InversionConfig
     degradation: Degradation
     target_features: Features
     statistics: WStatistics
     start: Float[Array, " w_dim"]
-    latent_dist_reg_weight: Float[Array, ""]
 
 
 class InversionState(NamedTuple):
@@ -228,12 +136,12 @@ def invert(
       key: of all randomness (first noise maps, jitter).
       resume_from: state and losses that an earlier call with the same arguments passed to `on_chunk`; the run continues
         to the bit-identical result.
-      chunk_steps: steps between two returns to Python. The last chunk is compiled again if it is shorter.
+      chunk_steps: steps between two returns to Python, at most `LONGEST_CHUNK`.
       on_chunk: called after every chunk with the state and all losses so far.
     Returns:
       Latents, noise maps, image and losses.
     Raises:
-      ValueError: the target does not fit the generator.
+      ValueError: the target does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
     """
     if target.shape != generator.config.image_shape:
@@ -241,16 +149,16 @@ def invert(
             f"target has shape {target.shape}; this generator makes {generator.config.image_shape}. "
             "Align and resize the photograph first."
         )
+    check_chunk_steps(chunk_steps)
     problem = make_problem(generator, lpips, target, degradation, config)
     if resume_from is None:
         state, history = initial_state(generator, problem.start, config, key), []
     else:
         state, history = resume_from[0], [resume_from[1]]
     while not is_done(config, history):
-        length = min(chunk_steps, config.steps - int(state.step))
-        state, terms = run_chunk(generator, lpips, problem, config, key, state, length)
-        history.append(jax.tree.map(np.asarray, terms))
-        check_finite(terms, int(state.step) - length)
+        state, terms = run_chunk(generator, lpips, problem, key, state, chunk_steps)
+        history.append(taken(terms, chunk_steps, config, history))
+        check_finite(history[-1], steps_done(history[:-1]))
         if on_chunk is not None:
             on_chunk(state, concatenate(history))
     return result_of(generator, config, state, concatenate(history))
@@ -270,10 +178,10 @@ def steps_done(history: list[LossTerms]) -> int:
     return sum(len(terms.total) for terms in history)
 
 
-def terms_of_place(terms: LossTerms, place: int, config: InversionConfig, history: list[LossTerms]) -> LossTerms:
-    """An image's own losses of what `Batch.advance` returned, without those of frozen steps."""
-    length = min(terms.total.shape[1], config.steps - steps_done(history))
-    return jax.tree.map(lambda term: term[place, :length], terms)
+def taken(terms: LossTerms, chunk_steps: int, config: InversionConfig, history: list[LossTerms]) -> LossTerms:
+    """The losses of the steps that a call of `run_chunk` after this history took, on the host."""
+    length = min(chunk_steps, config.steps - steps_done(history))
+    return jax.tree.map(lambda term: np.asarray(term[:length]), terms)
 
 
 def result_of(
@@ -305,10 +213,10 @@ def make_problem(
     """Computes what stays fixed: features of the observation, the first w and, unless given, what images share."""
     if prior is None:
         prior = make_prior(generator, config)
-    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config, prior)
+    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config.as_arrays(), prior)
 
 
-@partial(jax.jit, static_argnames="config")
+@jax.jit
 def _make_problem(
     lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig, prior: Prior
 ) -> Problem:
@@ -317,7 +225,7 @@ def _make_problem(
     with precision.products("float32"):
         features = lpips.features(_to_feature_size(observed, config.feature_size))
         first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
-    return Problem(degradation, features, statistics, first, jnp.float32(config.latent_dist_reg_weight))
+    return Problem(config, degradation, features, statistics, first)
 
 
 def initial_state(
@@ -337,30 +245,37 @@ def template(generator: Generator, config: InversionConfig) -> tuple[InversionSt
     return state, LossTerms(*(np.zeros(0, np.float32),) * len(LossTerms._fields))
 
 
-@partial(jax.jit, static_argnames=("config", "length"))
+@jax.jit
 def run_chunk(
     generator: Generator,
     lpips: LPIPS,
     problem: Problem,
-    config: InversionConfig,
     key: PRNGKeyArray,
     state: InversionState,
-    length: int,
+    chunk_steps: Int[ArrayLike, ""],
 ) -> tuple[InversionState, LossTerms]:
-    """Runs `length` steps without returning to Python; the terms have shape `[length]`."""
+    """Runs steps without returning to Python, as many as are left of the run at most.
 
-    def body(state: InversionState, _: None) -> tuple[InversionState, LossTerms]:
+    Returns:
+      The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
+    """
+    left = problem.config.steps.astype(jnp.int32) - state.step
+    length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
+
+    def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
+        state, losses = so_far
         draw = jax.random.normal(jax.random.fold_in(key, state.step), state.latents.w.shape)
-        return step(generator, lpips, problem, config, state, draw)
+        state, terms = step(generator, lpips, problem, state, draw)
+        return state, jax.tree.map(lambda loss, term: loss.at[index].set(term), losses, terms)
 
-    return jax.lax.scan(body, state, None, length)
+    losses = LossTerms(*(jnp.zeros(LONGEST_CHUNK) for _ in LossTerms._fields))
+    return jax.lax.fori_loop(0, length, body, (state, losses))
 
 
 def step(
     generator: Generator,
     lpips: LPIPS,
     problem: Problem,
-    config: InversionConfig,
     state: InversionState,
     draw: Float[Array, "*rows w_dim"],
 ) -> tuple[InversionState, LossTerms]:
@@ -372,10 +287,11 @@ def step(
     Returns:
       The state after the step, and the loss terms of the image rendered in it.
     """
+    config = problem.config
     jitter = draw * config.jitter_at(state.step, problem.statistics.w_std)
 
     def loss(latents: Latents) -> tuple[Float[Array, ""], LossTerms]:
-        terms = loss_terms(generator, lpips, problem, config, latents._replace(w=latents.w + jitter))
+        terms = loss_terms(generator, lpips, problem, latents._replace(w=latents.w + jitter))
         return terms.total, terms
 
     with precision.products(config.precision):
@@ -394,10 +310,9 @@ def step(
     return InversionState(state.step + 1, latents, moments, best, best_loss, best_step), terms
 
 
-def loss_terms(
-    generator: Generator, lpips: LPIPS, problem: Problem, config: InversionConfig, latents: Latents
-) -> LossTerms:
+def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: Latents) -> LossTerms:
     """The loss of given latents, all terms."""
+    config = problem.config
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     synthesize, features_of = _networks_in(config)
     image = problem.degradation(synthesize(generator.synthesis, ws, latents.noise))
@@ -406,7 +321,7 @@ def loss_terms(
     noise_regularizer = losses.noise_regularizer(latents.noise)
     latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
     total = perceptual + config.noise_reg_weight * noise_regularizer
-    total += problem.latent_dist_reg_weight * latent_distance
+    total += config.latent_dist_reg_weight * latent_distance
     return LossTerms(total, perceptual, noise_regularizer, latent_distance)
 
 
@@ -444,6 +359,12 @@ def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_
 def concatenate(history: list[LossTerms]) -> LossTerms:
     """Losses of several chunks, one after the other."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *history)
+
+
+def check_chunk_steps(chunk_steps: int) -> None:
+    """Raises ValueError if `run_chunk` has no room for so many steps."""
+    if not 1 <= chunk_steps <= LONGEST_CHUNK:
+        raise ValueError(f"chunk_steps is {chunk_steps}; expected 1 to {LONGEST_CHUNK}")
 
 
 def check_finite(terms: LossTerms, first_step: int, image: int | None = None) -> None:

@@ -13,7 +13,7 @@ from parity import REFERENCE, relative_error
 import jaxgan
 from convert import stylegan2
 from jaxgan import batch, checkpoints, inversion, latents, precision
-from jaxgan.inversion import InversionConfig
+from jaxgan.inversion_config import InversionConfig
 
 CONFIG = InversionConfig(steps=10, w_samples=100, noise_reg_weight=0.0)
 
@@ -80,7 +80,9 @@ def gradients(generator, lpips, problem):
         return [
             jax.value_and_grad(
                 lambda latents_, name=name: (
-                    inversion.loss_terms(generator, lpips, problem, settings(name), latents_).total
+                    inversion.loss_terms(
+                        generator, lpips, problem._replace(config=settings(name).as_arrays()), latents_
+                    ).total
                 )
             )(latents_)
             for name in precision.NAMES
@@ -154,7 +156,8 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtype):
 
     @jax.jit
     def step(small, lpips, problem, state):
-        return inversion.step(small, lpips, problem, settings(name), state, jnp.zeros_like(state.latents.w))
+        problem = problem._replace(config=settings(name).as_arrays())
+        return inversion.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w))
 
     with jax.default_matmul_precision("default"):  # instead of the tests' own
         text = step.trace(small, lpips, problem, state).lower(lowering_platforms=("cuda",)).as_text()

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxgan import inversion, latents, losses
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig, Problem
+from jaxgan.inversion import Problem
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
 
@@ -125,7 +126,7 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
     def loss(iterate: Latents, jitter: Array, coarse: Array):
         jittered = decode(iterate)
         jittered = jittered._replace(w=jittered.w + jitter)
-        terms = inversion.loss_terms(generator, lpips, problem, config, jittered)
+        terms = inversion.loss_terms(generator, lpips, problem, jittered)
         total = terms.total
         if recipe.coarse:
             image = problem.degradation(inversion.render(generator, jittered))
@@ -151,7 +152,7 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
 
     (last, _), curve = jax.lax.scan(body, (first, update.init(first)), jnp.arange(config.steps))
     last = decode(last)
-    end = inversion.loss_terms(generator, lpips, problem, config, last).perceptual
+    end = inversion.loss_terms(generator, lpips, problem, last).perceptual
     return inversion.render(generator, last), jnp.concatenate([curve, end[None]])
 
 

@@ -17,7 +17,7 @@ from experiments.measures import Whitening
 from jaxgan import batch, images
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionConfig
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 
 if TYPE_CHECKING:
@@ -103,16 +103,15 @@ class Setup:
         true, assumed = _stack([case.true for case in cases]), _stack([case.assumed for case in cases])
         observed = measures.observe(true, truths)
         weights = [case.latent_dist_reg_weight for case in cases]
-        weights = [config.latent_dist_reg_weight if weight is None else weight for weight in weights]
+        configs = [config if w is None else dataclasses.replace(config, latent_dist_reg_weight=w) for w in weights]
         names = [self.faces.names[case.face] for case in cases]
         results = batch.invert_batch(
             self.generator,
             self.lpips,
             observed,
             assumed,
-            config,
+            configs,
             jnp.stack([run_folder.key_for(self.seed, Path(name)) for name in names]),
-            latent_dist_reg_weights=jnp.asarray(weights, jnp.float32),
             size=self.batch_size,
         )
         restored = jnp.stack([result.image for result in results])

@@ -1,0 +1,143 @@
+"""Settings of an inversion."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgan import precision
+from jaxgan.precision import Precision
+
+NUMBERS = (
+    "steps",
+    "learning_rate",
+    "rampup",
+    "rampdown",
+    "jitter",
+    "jitter_ramp",
+    "latent_dist_reg_weight",
+    "noise_reg_weight",
+)
+"""Leaves of an `InversionConfig`: a compiled program takes any values of them. The other attributes are compiled in."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InversionConfig:
+    """Settings of the optimisation. `t = step / steps` runs from 0 to 1.
+
+    It is a pytree whose leaves are `NUMBERS`, so that images of one batch may differ in them.
+
+    Attributes:
+      steps: number of optimisation steps.
+      learning_rate: Adam's largest step size.
+      rampup, rampdown: shares of the run in which the learning rate rises linearly, and falls along a cosine.
+      jitter: noise added to w, relative to its spread, falling quadratically to zero at `t = jitter_ramp`.
+      jitter_ramp: see `jitter`.
+      latent_space: "w" optimises one latent for all layers, "w_plus" one per layer.
+      latent_dist_reg_weight: weight of the mean squared distance of w from the mean latent.
+      noise_reg_weight: weight of the noise regulariser.
+      feature_size: larger images are averaged down to this size before the LPIPS distance.
+      w_samples: latents that w_avg and w_std are estimated from.
+      start_samples: images of the network that the first w is guessed from (see `start`); 0 begins at the mean latent.
+      adam_b1, adam_b2, adam_eps: Adam's constants.
+      keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
+      patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
+      precision: what the networks compute a step in (see `jaxgan.precision`); the result is rendered in float32.
+    """
+
+    steps: int = 500
+    learning_rate: float = 0.1
+    rampup: float = 0.05
+    rampdown: float = 0.25
+    jitter: float = 0.05
+    jitter_ramp: float = 0.75
+    latent_space: Literal["w", "w_plus"] = "w"
+    latent_dist_reg_weight: float = 0.0
+    noise_reg_weight: float = 1e5
+    feature_size: int = 256
+    w_samples: int = 10_000
+    start_samples: int = 0
+    adam_b1: float = 0.9
+    adam_b2: float = 0.999
+    adam_eps: float = 1e-8
+    keep: Literal["best", "last"] = "best"
+    patience: int | None = None
+    precision: Precision = "float32"
+
+    def __post_init__(self):
+        problems = []
+        if self.latent_space not in ("w", "w_plus"):
+            problems.append(f"latent_space must be 'w' or 'w_plus', got {self.latent_space!r}")
+        if self.keep not in ("best", "last"):
+            problems.append(f"keep must be 'best' or 'last', got {self.keep!r}")
+        if self.precision not in precision.NAMES:
+            problems.append(f"precision must be one of {', '.join(precision.NAMES)}, got {self.precision!r}")
+        for name in ("steps", "feature_size", "w_samples"):
+            if getattr(self, name) < 1:
+                problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "jitter_ramp", "rampup", "rampdown", "adam_eps"):
+            if not 0 < getattr(self, name) < math.inf:
+                problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
+        for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight", "start_samples"):
+            if not 0 <= getattr(self, name) < math.inf:
+                problems.append(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.patience is not None and self.patience < 1:
+            problems.append(f"patience must be at least 1, got {self.patience}")
+        if problems:
+            raise ValueError("InversionConfig: " + "; ".join(problems))
+
+    @classmethod
+    def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
+        """This project's defaults for a task; experiments/STUDY.md has the measurements behind each number."""
+        weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 1.0}
+        return cls(
+            steps=200,
+            latent_space="w_plus",
+            jitter=0.0,
+            start_samples=256,
+            latent_dist_reg_weight=weights[task],
+        )
+
+    @classmethod
+    def reference(cls, steps: int = 1000) -> InversionConfig:
+        """The projector published with StyleGAN2."""
+        return cls(steps=steps, keep="last")
+
+    def learning_rate_at(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """Step size of a step, counted from 0; zero at step 0."""
+        t = step / self.steps
+        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
+        return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
+
+    def jitter_at(self, step: Int[Array, ""], w_std: Float[Array, ""]) -> Float[Array, ""]:
+        """Standard deviation of the noise on each component of w in a step."""
+        t = step / self.steps
+        return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
+
+    def static(self) -> dict[str, Any]:
+        """What a program is compiled for: every attribute but `NUMBERS`."""
+        return {name: value for name, value in vars(self).items() if name not in NUMBERS}
+
+    def as_arrays(self) -> InversionConfig:
+        """The same with float32 arrays for leaves, which a compiled program tells from other types."""
+        return jax.tree.map(np.float32, self)
+
+
+def _flatten(config: InversionConfig) -> tuple[list[Any], tuple[tuple[str, Any], ...]]:
+    return [getattr(config, name) for name in NUMBERS], tuple(config.static().items())
+
+
+def _unflatten(static: tuple[tuple[str, Any], ...], numbers: Iterable[Any]) -> InversionConfig:
+    config = object.__new__(InversionConfig)  # without the checks: leaves may be traced, or no numbers at all
+    vars(config).update(static, **dict(zip(NUMBERS, numbers, strict=True)))
+    return config
+
+
+jax.tree_util.register_pytree_node(InversionConfig, _flatten, _unflatten)
