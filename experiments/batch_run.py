@@ -191,7 +191,7 @@ class Engine:
                 result=result,
                 degraded_again=_degrade(work.assumed, result.image),
                 lpips=self.lpips,
-                config=self.config,
+                config=work.settings,
             )
             work.run.finish(metrics)
         return metrics

@@ -15,47 +15,76 @@ patches of 16 pixels leave the caches. Two busy cores with AVX2, best of several
   up, pixels, channels        compiler   patches    phases      8 images    compiler   patches
   128x128, 128 to 64          62 (125)   88 (89)    53 (66)     16x16, 256   55 (53)   131 (66)
   32x32, 512 to 256           44 (50)    33 (36)    35 (42)     8x8, 512     71 (84)    64 (60)
+
+Many channels of many pixels go through `winograd`, on kernels that `prepare` transforms before a loop:
+
+  one image        else     winograd    8 images         else     winograd    limits: 1 image      else     winograd
+  64x64, 256    46 (46)      20 (27)    16x16, 256    21 (20)      11 (11)    16x16, 512         11 (10)    10 (10)
+  32x32, 512    42 (53)      20 (20)    8x8, 512      18 (19)      12 (12)    8 of 4x4, 512       7 (8)      9 (9)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
+
+from jaxgan import winograd
+from jaxgan.winograd import Transformed
+
+MANY_CHANNELS = 128 * 256
+"""Inputs times outputs of a kernel from which on Winograd's algorithm saves more than its transformations cost."""
 
 _TAPS = [(i, j) for i in range(3) for j in range(3)]
 
 
+def prepare(network: nnx.Module) -> nnx.Module:
+    """A copy of a network for a loop on CPUs: large kernels are transformed once instead of in every step."""
+    network = jax.tree.map(lambda leaf: leaf, network)
+    for _, layer in nnx.iter_modules(network):
+        if hasattr(layer, "transformed"):
+            kernel = layer.kernel[...]
+            if kernel.shape[:2] == (3, 3) and kernel.shape[2] * kernel.shape[3] >= MANY_CHANNELS:
+                layer.transformed = nnx.data(winograd.transform(kernel))
+    return network
+
+
 @jax.custom_vjp
-def conv2d(x: Float[Array, "h w i"], kernel: Float[Array, "k k i o"]) -> Float[Array, "h w o"]:
-    """Correlation with an odd kernel, zero padding and stride 1."""
+def conv2d(
+    x: Float[Array, "h w i"], kernel: Float[Array, "k k i o"], transformed: Transformed | None = None
+) -> Float[Array, "h w o"]:
+    """Correlation with an odd kernel, zero padding and stride 1.
+
+    Args:
+      x: the image.
+      kernel: odd.
+      transformed: `winograd.transform(kernel)`, which pays if the kernel is used many times (see `prepare`).
+    """
     if kernel.shape[0] != 3:
         return _on_platform(x, kernel, cpu=_same, default=_same)
-    if x.shape[1] <= 16:
-        by_patches = _same_by_patches if x.shape[1] <= 8 else _unless_in_a_batch(_same_by_patches, _same)
-        return _on_platform(x, kernel, cpu=by_patches, default=_same)
-    return _same_in_strips_on_cpu(x, kernel)
+    return _on_platform(x, kernel, transformed, cpu=_knowing_the_batch(_fastest), default=_same)
 
 
-def _conv2d_backward(residuals: tuple[Array, Array], gradient: Float[Array, "h w o"]) -> tuple[Array, Array]:
-    x, kernel = residuals
-    if kernel.shape[0] == 3 and x.shape[1] <= 16:
-        by_patches = _same_adjoint_by_patches
-        if x.shape[1] > 8:
-            by_patches = _unless_in_a_batch(_same_adjoint_by_patches, _same_adjoint)
-        of_x = _on_platform(gradient, kernel, cpu=by_patches, default=_same_adjoint)
-    elif kernel.shape[0] == 3:
-        of_x = _same_in_strips_on_cpu(gradient, _flip(kernel))
+def _conv2d_backward(residuals: tuple[Array, Array, Transformed | None], gradient: Float[Array, "h w o"]):
+    x, kernel, transformed = residuals
+    if kernel.shape[0] != 3:
+        of_x = _same_adjoint(gradient, kernel)
     else:
-        of_x = _on_platform(gradient, kernel, cpu=_same_adjoint, default=_same_adjoint)
+        cpu = _knowing_the_batch(_fastest_adjoint)
+        of_x = _on_platform(gradient, kernel, transformed, cpu=cpu, default=_same_adjoint)
     of_kernel = jax.linear_transpose(lambda k: _same(x, k), kernel)(gradient)[0]  # removed where unused
-    return of_x, of_kernel
+    return of_x, of_kernel, None
 
 
-conv2d.defvjp(lambda x, kernel: (conv2d(x, kernel), (x, kernel)), _conv2d_backward)
+conv2d.defvjp(
+    lambda x, kernel, transformed=None: (conv2d(x, kernel, transformed), (x, kernel, transformed)), _conv2d_backward
+)
 
 
 @jax.custom_vjp
@@ -76,10 +105,13 @@ def _transposed_conv2d_backward(residuals: tuple[Array, Array], gradient: Float[
 transposed_conv2d.defvjp(lambda x, kernel: (transposed_conv2d(x, kernel), (x, kernel)), _transposed_conv2d_backward)
 
 
-def _on_platform(x: Array, kernel: Array, *, cpu: Callable, default: Callable) -> Array:
+def _on_platform(x: Array, kernel: Array, *transformed: Any, cpu: Callable, default: Callable) -> Array:
+    def elsewhere(x: Array, kernel: Array, *_: Any) -> Array:
+        return default(x, kernel)
+
     if x.dtype.itemsize < 4:
-        return jax.lax.platform_dependent(x, kernel, cpu=_in_float32(cpu), default=default)
-    return default(x, kernel) if cpu is default else jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+        return jax.lax.platform_dependent(x, kernel, cpu=_in_float32(cpu), default=elsewhere)
+    return jax.lax.platform_dependent(x, kernel, *transformed, cpu=cpu, default=elsewhere)
 
 
 def _in_float32(convolve: Callable) -> Callable:
@@ -87,16 +119,52 @@ def _in_float32(convolve: Callable) -> Callable:
     return lambda x, kernel: convolve(x.astype(jnp.float32), kernel.astype(jnp.float32)).astype(x.dtype)
 
 
-def _unless_in_a_batch(alone: Callable, together: Callable) -> Callable:
-    """`alone` for one image, `together` for several under `jax.vmap`."""
-    function = custom_vmap(alone)
+def _knowing_the_batch(convolve: Callable) -> Callable:
+    """`convolve(1, ...)` for one image, `convolve(n, ...)` mapped over n of them under `jax.vmap`."""
+    function = custom_vmap(partial(convolve, 1))
 
     @function.def_vmap
-    def batched(size, is_batched, x, kernel):
-        chosen = alone if size == 1 else together
-        return jax.vmap(chosen, [0 if has_axis else None for has_axis in is_batched])(x, kernel), True
+    def batched(size, are_batched, *arguments):
+        axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, are_batched)
+        return jax.vmap(partial(convolve, size), axes)(*arguments), True
 
     return function
+
+
+def _fastest(
+    batch: int, x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], transformed: Transformed | None = None
+) -> Float[Array, "h w o"]:
+    """A correlation on CPUs, in the company of a batch."""
+    if transformed is not None and _has_many_tiles(batch, x):
+        return winograd.conv2d(x, transformed.forward)
+    if x.shape[1] <= (16 if batch == 1 else 8):
+        return _same_by_patches(x, kernel)
+    return _same_in_strips(x, kernel) if batch == 1 and _has_strips(x) else _same(x, kernel)
+
+
+def _fastest_adjoint(
+    batch: int, gradient: Float[Array, "h w o"], kernel: Float[Array, "3 3 i o"], transformed: Transformed | None = None
+) -> Float[Array, "h w i"]:
+    """Its adjoint in x."""
+    if transformed is not None and _has_many_tiles(batch, gradient):
+        return winograd.conv2d(gradient, transformed.backward)
+    if gradient.shape[1] <= (16 if batch == 1 else 8):
+        return _same_adjoint_by_patches(gradient, kernel)
+    if batch == 1 and _has_strips(gradient):
+        return _same_in_strips(gradient, _flip(kernel))
+    return _same_adjoint(gradient, kernel)
+
+
+def _has_many_tiles(batch: int, x: Array) -> bool:
+    """Whether Winograd's products are large enough to pay for the larger kernel."""
+    height, width, _ = x.shape
+    return height % 4 == 0 and width % 4 == 0 and batch * height * width >= 512
+
+
+def _has_strips(x: Array) -> bool:
+    """Whether the image gives four strips of some size."""
+    height, width, channels = x.shape
+    return 32 <= width <= 64 and height % 4 == 0 and channels >= 32
 
 
 # The compiler's convolution.
@@ -189,13 +257,6 @@ def _strided_by_phases(gradient: Float[Array, "H W o"], kernel: Float[Array, "3 
 
 
 # Images of 32 and 64 pixels on CPUs: wide images are convolved faster than narrow ones.
-
-
-def _same_in_strips_on_cpu(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w o"]:
-    height, width, channels = x.shape
-    if 32 <= width <= 64 and height % 4 == 0 and channels >= 32:
-        return _on_platform(x, kernel, cpu=_unless_in_a_batch(_same_in_strips, _same), default=_same)
-    return _on_platform(x, kernel, cpu=_same, default=_same)
 
 
 def _same_in_strips(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w o"]:

@@ -21,6 +21,7 @@ from jaxtyping import Array, DTypeLike, Float
 from jaxgan import ops
 from jaxgan.convolution import conv2d
 from jaxgan.precision import prescale
+from jaxgan.winograd import Transformed
 
 Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
 
@@ -195,6 +196,8 @@ class SynthesisLayer(nnx.Module):
     Computes and returns what `x` is: the convolution in its format, the rest in float32 before it is rounded.
     """
 
+    transformed: Transformed | None = None  # see `convolution.prepare`
+
     def __init__(
         self, config: GeneratorConfig, in_channels: int, out_channels: int, resolution: int, *, up: bool, rngs: nnx.Rngs
     ):
@@ -222,8 +225,8 @@ class SynthesisLayer(nnx.Module):
             kernel, styles, undo = prescale(kernel, styles)
             scale = scale * undo
         x, kernel = x * styles.astype(dtype)[None, None, :], kernel.astype(dtype)
-        x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else conv2d(x, kernel)  # [H, W, o]
-        x = x * scale[None, None, :]  # float32 from here on
+        x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else conv2d(x, kernel, self.transformed)
+        x = x * scale[None, None, :]  # [H, W, o], float32 from here on
         if noise is not None:
             x = x + self.noise_strength[...] * noise[:, :, None]
         x = ops.leaky_relu(x + self.bias[...][None, None, :], gain=gain * math.sqrt(2))

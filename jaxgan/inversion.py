@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-from jaxgan import losses, precision, start
+from jaxgan import convolution, losses, precision, start
 from jaxgan import latents as latents_lib
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator, SynthesisNetwork
@@ -259,6 +259,7 @@ def run_chunk(
     Returns:
       The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
     """
+    generator, lpips = convolution.prepare(generator), convolution.prepare(lpips)
     left = problem.config.steps.astype(jnp.int32) - state.step
     length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
 

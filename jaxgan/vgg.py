@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxgan import ops
 from jaxgan.convolution import conv2d
+from jaxgan.winograd import Transformed
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3x3 convolutions of each stage; 2x2 max pooling lies between stages."""
@@ -24,13 +25,16 @@ STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 class Convolution(nnx.Module):
     """3x3 convolution with bias, zero padding 1."""
 
+    transformed: Transformed | None = None  # see `convolution.prepare`
+
     def __init__(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
         scale = math.sqrt(2 / (9 * in_channels))  # He et al. 2015, arXiv 1502.01852: keeps the variance through ReLU
         self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (3, 3, in_channels, out_channels)))
         self.bias = nnx.Param(jnp.zeros(out_channels))
 
     def __call__(self, x: Float[Array, "h w i"]) -> Float[Array, "h w o"]:
-        return conv2d(x, self.kernel[...].astype(x.dtype)) + self.bias[...].astype(x.dtype)[None, None, :]
+        x = conv2d(x, self.kernel[...].astype(x.dtype), self.transformed)
+        return x + self.bias[...].astype(x.dtype)[None, None, :]
 
 
 class VGG16(nnx.Module):

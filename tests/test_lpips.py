@@ -47,7 +47,7 @@ def test_gradient_equals_the_official_one(lpips, reference):
 
 
 def test_equal_images_have_distance_zero_and_a_finite_gradient(lpips):
-    for image in (jnp.zeros((16, 16, 3)), jax.random.uniform(jax.random.key(0), (20, 24, 3))):
+    for image in (jnp.zeros((16, 16, 3)), jax.random.uniform(jax.random.key(0), (16, 16, 3))):
         value, gradient = jax.value_and_grad(lpips)(image, image)  # compiled as a whole, the two sides may round apart
         assert value == 0
         np.testing.assert_array_equal(gradient, np.zeros(image.shape, np.float32))
