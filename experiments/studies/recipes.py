@@ -33,7 +33,7 @@ class Recipe:
 
     Attributes:
       name: in figures and tables.
-      latent_space, learning_rate, jitter, adam_b2, start_samples, noise_reg_weight: as in `InversionConfig`.
+      latent_space, learning_rate, rampdown, jitter, adam_b2, start_samples, noise_reg_weight: as in `InversionConfig`.
       noise_rate: learning rate of the noise maps, relative to that of w.
       update: "adam" scales each number by its own history; "normalised" every latent and map by its gradient's length.
       whitened: w is optimised in units of the mapping network's covariance.
@@ -45,6 +45,7 @@ class Recipe:
     name: str
     latent_space: Literal["w", "w_plus"] = "w_plus"
     learning_rate: float = 0.1
+    rampdown: float = 0.25
     jitter: float = 0.0
     adam_b2: float = 0.999
     start_samples: int = 0
@@ -70,6 +71,8 @@ RECIPES = (
     Recipe("W, no jitter, guessed start", latent_space="w", start_samples=256),
     Recipe("guessed start, rate 0.05", start_samples=256, learning_rate=0.05),
     Recipe("guessed start, rate 0.2", start_samples=256, learning_rate=0.2),
+    Recipe("guessed start, rate 0.2, falling for half", start_samples=256, learning_rate=0.2, rampdown=0.5),
+    Recipe("guessed start, rate falling for half", start_samples=256, rampdown=0.5),
     Recipe("guessed start, Adam b2 0.99", start_samples=256, adam_b2=0.99),
     Recipe("guessed start, normalised steps", start_samples=256, update="normalised"),
     Recipe("guessed start, whitened w", start_samples=256, whitened=True, learning_rate=0.03),
