@@ -39,9 +39,9 @@ class Config:
     """What the networks compute in; 16 bits are only emulated on CPUs."""
     device: tuple[Literal["cpu", "gpu"], ...] = ()
     """Where. Default: a GPU if JAX finds one."""
-    steps: int = 10
-    """Steps of one timing."""
-    repeats: int = 7
+    steps: int = 25
+    """Steps of one timing, all in one chunk: that of `experiments.invert` has at most 25, too."""
+    repeats: int = 5
     """Timings of each program; their median counts."""
     without_torch: bool = False
     """Run JAX only."""

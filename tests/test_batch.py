@@ -138,20 +138,32 @@ def test_devices_share_evenly(generator, lpips):
 
 
 def test_several_images_in_one_call(generator, lpips):
-    """Blurs of different strength in a batch; each as `invert` alone, but for rounding."""
+    """Blurs of different strength and other numbers in a batch; each as `invert` alone, but for rounding."""
     sigmas = jnp.array([0.5, 2.0])
     targets = jax.random.uniform(jax.random.key(1), (2, *generator.config.image_shape), minval=-1, maxval=1)
     keys = jax.random.split(jax.random.key(2))
     config = dataclasses.replace(CONFIG, steps=4, keep="last")
-    results = batch.invert_batch(generator, lpips, targets, GaussianBlur(sigmas, 5), config, keys, chunk_steps=2)
+    other = dataclasses.replace(config, steps=7, learning_rate=0.03, latent_dist_reg_weight=50.0, jitter=0.0)
+    blurs = GaussianBlur(sigmas, 5)
+    results = batch.invert_batch(generator, lpips, targets, blurs, (config, other), keys, chunk_steps=3)
+    assert [len(result.losses.total) for result in results] == [4, 7]
     for index, result in enumerate(results):
         alone = inversion.invert(
-            generator, lpips, targets[index], GaussianBlur(sigmas[index], 5), config, keys[index], chunk_steps=2
+            generator,
+            lpips,
+            targets[index],
+            GaussianBlur(sigmas[index], 5),
+            (config, other)[index],
+            keys[index],
+            chunk_steps=3,
         )
         np.testing.assert_allclose(result.losses.total, alone.losses.total, rtol=1e-4)
         assert relative_error(result.image, alone.image) < 5e-3
     with pytest.raises(ValueError, match=r"targets have shape .* expected \(n, "):
-        batch.invert_batch(generator, lpips, targets[:, 1:], GaussianBlur(sigmas, 5), config, keys)
+        batch.invert_batch(generator, lpips, targets[:, 1:], blurs, config, keys)
+    for configs in ((config,), (config, dataclasses.replace(config, latent_space="w_plus"))):
+        with pytest.raises(ValueError, match="expected 2 configs that differ in steps, learning_rate, .* only"):
+            batch.invert_batch(generator, lpips, targets, blurs, configs, keys)
 
 
 def test_a_converged_image_stops_early(generator, lpips):

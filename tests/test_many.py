@@ -124,12 +124,15 @@ def test_another_batch_size_changes_rounding_only(whole, faces, tmp_path):
 
 
 def test_jobs_of_mixed_tasks(faces, tmp_path):
-    """Every line has its own task and options; the demo's faces are found relative to the list."""
+    """Every line has its own task and options; the demo's faces are found relative to the list.
+
+    Faces of a task share a batch, whatever their numbers are.
+    """
     shutil.copytree(faces, tmp_path / "photos")
     jobs = [
         {"image": "photos/face0.png", "task": "deblur", "sigma": 1.5},
         {"image": "photos/face1.png", "task": "colorize"},
-        {"image": "photos/face2.png", "task": "deblur", "sigma": 0.7},
+        {"image": "photos/face2.png", "task": "deblur", "sigma": 0.7, "steps": 8, "learning_rate": 0.05},
     ]
     (tmp_path / "jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs))
     succeed("--task", "invert", *QUICK, "--jobs", tmp_path / "jobs.jsonl", "--output", tmp_path / "out")
@@ -137,6 +140,8 @@ def test_jobs_of_mixed_tasks(faces, tmp_path):
         facts = json.loads((tmp_path / "out" / f"face{index}" / "config.json").read_text())
         options = facts["settings"]["options"]
         assert (options["task"], options["sigma"]) == (job["task"], job.get("sigma"))
+        losses = (tmp_path / "out" / f"face{index}" / "losses.csv").read_text().splitlines()
+        assert len(losses) == 1 + job.get("steps", 6)
     gray = images.read_photo(tmp_path / "out" / "face1" / "degraded.png").astype(int)
     assert (np.ptp(gray, axis=-1) == 0).all()
     sharp = [
