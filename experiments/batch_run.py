@@ -19,14 +19,14 @@ import numpy as np
 from experiments import cli, report, run_folder
 from experiments.photographs import Crop
 from experiments.run_folder import RunFolder
-from jaxgan import images, inversion
+from jaxgan import images, inversion, optimization
 from jaxgan.batch import Batch
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionState, LossTerms, Prior, Problem
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
 
 if TYPE_CHECKING:
     from experiments.invert import Config
@@ -170,12 +170,12 @@ class Engine:
         return self.batch(size).bytes_needed(*self._problem(work))
 
     def _problem(self, work: Work) -> tuple[Problem, jax.Array, InversionState]:
-        problem = inversion.make_problem(
+        problem = optimization.make_problem(
             self.generator, self.lpips, work.observed, work.assumed, work.settings, prior=self.prior
         )
         if work.state is not None:
             return problem, work.key, work.state
-        return problem, work.key, inversion.initial_state(self.generator, problem.start, work.settings, work.key)
+        return problem, work.key, optimization.initial_state(self.generator, problem.start, work.settings, work.key)
 
     def finish(self, work: Work, state: InversionState) -> dict[str, Any]:
         """Writes everything into a face's folder; returns the metrics."""

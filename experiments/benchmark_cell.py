@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from experiments.torch_projector import Projector
     from jaxgan import Generator
     from jaxgan.batch import Batch
-    from jaxgan.inversion import LossTerms
     from jaxgan.inversion_config import InversionConfig
+    from jaxgan.optimization import LossTerms
 
 Network = Literal["demo", "config-e-256", "config-f-1024"]
 
@@ -68,19 +68,19 @@ def run(cell: Cell) -> dict[str, Any]:
 
     import jaxgan
     from experiments import flops
-    from jaxgan import inversion
+    from jaxgan import optimization
 
     generator, lpips = load(cell.network, cell.seed), jaxgan.load_lpips()
     settings = dataclasses.replace(jaxgan.InversionConfig.reference(), precision=cell.precision)
-    prior = inversion.make_prior(generator, settings)
+    prior = optimization.make_prior(generator, settings)
     render = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))
     keys = jax.random.split(jax.random.key(cell.seed), cell.batch_size)
     problems, states = [], []
     for key in keys:
         target = render(generator, jax.random.normal(key, (generator.config.z_dim,)))
-        problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, prior=prior)
+        problem = optimization.make_problem(generator, lpips, target, jaxgan.Identity(), settings, prior=prior)
         problems.append(problem)
-        states.append(inversion.initial_state(generator, problem.start, settings, key))
+        states.append(optimization.initial_state(generator, problem.start, settings, key))
     device = jax.devices()[0]
     result: dict[str, Any] = {
         "device": device.device_kind,

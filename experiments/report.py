@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from experiments.run_folder import RunFolder
 from jaxgan import images
-from jaxgan.inversion import InversionResult, LossTerms
+from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.optimization import LossTerms
 
 TILE = 256
 """Smallest side of a picture in a panel or animation; smaller images are enlarged."""

@@ -18,12 +18,12 @@ from experiments.batch_run import Engine, Work
 from experiments.photographs import Crop
 from experiments.run_folder import RunFolder
 from experiments.sources import Source
-from jaxgan import inversion
+from jaxgan import inversion, optimization
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import Prior
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.optimization import Prior
 
 if TYPE_CHECKING:
     from experiments.invert import Config
@@ -211,7 +211,7 @@ class Restoration:
     def _prior(self, settings: InversionConfig) -> Prior:
         kind = (settings.w_samples, settings.start_samples)
         if kind not in self._priors:
-            self._priors[kind] = inversion.make_prior(self.generator, settings)
+            self._priors[kind] = optimization.make_prior(self.generator, settings)
         return self._priors[kind]
 
     def _invert(self, config: Config, works: Iterator[Work], count: int | None) -> None:

@@ -24,8 +24,8 @@ import orbax.checkpoint as ocp
 from jaxgan import checkpoints, images
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionState, LossTerms
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.optimization import InversionState, LossTerms
 
 if TYPE_CHECKING:
     from experiments.invert import Config

@@ -16,9 +16,9 @@ from flax import nnx
 
 from jaxgan.checkpoints import network_arrays
 from jaxgan.generator import GeneratorConfig
-from jaxgan.inversion import InversionState, Problem
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import IMAGE_SCALE, IMAGE_SHIFT, TAPS
+from jaxgan.optimization import InversionState, Problem
 from jaxgan.vgg import STAGES
 
 

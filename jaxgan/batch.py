@@ -17,13 +17,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from jaxgan import inversion
+from jaxgan import inversion, optimization
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionResult, InversionState, LossTerms, Problem
+from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
+from jaxgan.optimization import InversionState, LossTerms, Problem
 
 AXIS = "images"
 
@@ -158,7 +159,7 @@ def invert_batch(
     configs = [config] * len(targets) if isinstance(config, InversionConfig) else list(config)
     if len(configs) != len(targets) or any(one.static() != configs[0].static() for one in configs):
         raise ValueError(f"expected {len(targets)} configs that differ in {', '.join(NUMBERS)} only.")
-    prior = inversion.make_prior(generator, configs[0])
+    prior = optimization.make_prior(generator, configs[0])
     batch = Batch(generator, lpips, min(size or len(targets), len(targets)))
     histories: list[list[LossTerms]] = [[] for _ in targets]
     results: dict[int, InversionResult] = {}
@@ -169,8 +170,10 @@ def invert_batch(
             if (image := next(waiting, None)) is None:
                 break
             degradation = jax.tree.map(lambda leaf, image=image: leaf[image], degradations)
-            problem = inversion.make_problem(generator, lpips, targets[image], degradation, configs[image], prior=prior)
-            state = inversion.initial_state(generator, problem.start, configs[image], keys[image])
+            problem = optimization.make_problem(
+                generator, lpips, targets[image], degradation, configs[image], prior=prior
+            )
+            state = optimization.initial_state(generator, problem.start, configs[image], keys[image])
             batch.put(place, problem, keys[image], state)
             active[place] = image
         terms = batch.advance(chunk_steps)
@@ -200,14 +203,14 @@ def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
 
     def one(everywhere, problem, key_data, state):
         *networks, chunk_steps = everywhere
-        return inversion.run_chunk(*networks, problem, jax.random.wrap_key_data(key_data), state, chunk_steps)
+        return optimization.run_chunk(*networks, problem, jax.random.wrap_key_data(key_data), state, chunk_steps)
 
     return _on_each_device(mesh, one)(everywhere, problems, keys, states)
 
 
 @partial(jax.jit, static_argnames="mesh")
 def _render(generator: Generator, latents: Latents, *, mesh: Mesh):
-    return _on_each_device(mesh, inversion.render)(generator, latents)
+    return _on_each_device(mesh, optimization.render)(generator, latents)
 
 
 def _on_each_device(mesh: Mesh, function: Callable) -> Callable:

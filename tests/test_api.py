@@ -52,7 +52,7 @@ def imported_names(path: Path) -> set[str]:
 def test_the_scan_sees_the_library():
     assert len(MODULES) >= 14 and "jaxgan.degradations" in MODULES
     names = {name for module in MODULES for name, _ in public_definitions(module)}
-    assert {"jaxgan.latents.sample_noise", "jaxgan.lpips.LPIPS.features", "jaxgan.inversion.run_chunk"} <= names
+    assert {"jaxgan.latents.sample_noise", "jaxgan.lpips.LPIPS.features", "jaxgan.optimization.run_chunk"} <= names
     assert "dlib" in imported_names(ROOT / "jaxgan" / "faces.py")
 
 

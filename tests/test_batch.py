@@ -13,7 +13,7 @@ import pytest
 from parity import REFERENCE, relative_error
 
 from convert import stylegan2
-from jaxgan import batch, checkpoints, inversion
+from jaxgan import batch, checkpoints, inversion, optimization
 from jaxgan.batch import Batch
 from jaxgan.degradations import GaussianBlur, Mask
 from jaxgan.inversion_config import InversionConfig
@@ -39,13 +39,13 @@ def problems(generator, lpips):
 def make_problems(generator, lpips):
     """Six images with six masks, and their keys and first states."""
     keys = jax.random.split(jax.random.key(0), 6)
-    prior = inversion.make_prior(generator, CONFIG)
+    prior = optimization.make_prior(generator, CONFIG)
     found = []
     for index, key in enumerate(keys):
         target = jax.random.uniform(key, generator.config.image_shape, minval=-1, maxval=1)
         mask = Mask(jnp.ones(target.shape[:2]).at[4 * index : 4 * index + 6].set(0))
-        problem = inversion.make_problem(generator, lpips, target, mask, CONFIG, prior=prior)
-        found.append((problem, key, inversion.initial_state(generator, problem.start, CONFIG, key)))
+        problem = optimization.make_problem(generator, lpips, target, mask, CONFIG, prior=prior)
+        found.append((problem, key, optimization.initial_state(generator, problem.start, CONFIG, key)))
     return found
 
 
@@ -106,12 +106,12 @@ def test_the_size_of_the_batch_changes_rounding_only(runs):
 
 def test_a_place_alone_is_the_plain_inversion(generator, lpips, runs, problems):
     problem, key, state = problems[1]
-    expected, _ = inversion.run_chunk(generator, lpips, problem, key, state, CHUNK)
+    expected, _ = optimization.run_chunk(generator, lpips, problem, key, state, CHUNK)
     places = Batch(generator, lpips, 1)
     places.put(0, problem, key, state)
     places.advance(CHUNK)
     assert relative_error(places.state(0).latents.w, expected.latents.w) < 5e-3  # seen: 1.03e-3; Adam enlarges rounding
-    assert relative_error(places.render()[0], inversion.render(generator, expected.latents)) < 5e-3
+    assert relative_error(places.render()[0], optimization.render(generator, expected.latents)) < 5e-3
 
 
 def test_a_state_that_was_taken_out_goes_on_to_the_same_end(runs, generator, lpips, problems):
@@ -181,7 +181,7 @@ def test_a_converged_image_stops_early(generator, lpips):
 
 def test_patience_counts_from_the_lowest_loss():
     def is_done(*totals: float, patience: int | None = 3) -> bool:
-        terms = inversion.LossTerms(*(np.array(totals, np.float32) for _ in range(4)))
+        terms = optimization.LossTerms(*(np.array(totals, np.float32) for _ in range(4)))
         return inversion.is_done(InversionConfig(steps=10, patience=patience), [terms])
 
     assert not is_done(5, 4, 3, 2.9)
@@ -225,7 +225,7 @@ def test_four_devices_give_what_one_gives(generator, runs, tmp_path):
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "shared.npz") as shared:
         for image, (state, losses) in expected.items():
-            picture = inversion.render(generator, jax.tree.map(jnp.asarray, state.latents))
+            picture = optimization.render(generator, jax.tree.map(jnp.asarray, state.latents))
             errors = (
                 relative_error(shared["losses"][image], losses.total),
                 relative_error(shared["w"][image], state.latents.w),

@@ -12,7 +12,7 @@ from flax import nnx
 import jaxgan
 from experiments import benchmark, benchmark_cell, benchmark_report, flops
 from experiments.benchmark_cell import Cell
-from jaxgan import GeneratorConfig, InversionConfig, inversion, latents
+from jaxgan import GeneratorConfig, InversionConfig, latents, optimization
 from jaxgan.convolution import transposed_conv2d
 
 
@@ -41,9 +41,9 @@ def test_operations_of_a_step(demo, lpips):
     @jax.jit
     def step(demo, lpips, target, draw):
         w = statistics.w_avg
-        problem = inversion.Problem(settings, lambda image: image, target, statistics, w)
-        state = inversion.initial_state(demo, w, settings, jax.random.key(0))
-        return inversion.step(demo, lpips, problem, state, draw)
+        problem = optimization.Problem(settings, lambda image: image, target, statistics, w)
+        state = optimization.initial_state(demo, w, settings, jax.random.key(0))
+        return optimization.step(demo, lpips, problem, state, draw)
 
     features = jax.eval_shape(lpips.features, jax.ShapeDtypeStruct(demo.config.image_shape, jnp.float32))
     draw = jax.ShapeDtypeStruct((demo.config.w_dim,), jnp.float32)
@@ -69,15 +69,15 @@ def test_pytorch_computes_the_same_losses(lpips, name):
     config = GeneratorConfig(32, z_dim=8, w_dim=8, channel_base=512, channel_max=32)
     generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
     settings = dataclasses.replace(InversionConfig.reference(), precision=name)
-    prior = inversion.make_prior(generator, dataclasses.replace(settings, w_samples=100))
+    prior = optimization.make_prior(generator, dataclasses.replace(settings, w_samples=100))
     keys = jax.random.split(jax.random.key(1))
     target = jnp.zeros(config.image_shape)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), settings, prior=prior)
-    states = [inversion.initial_state(generator, problem.start, settings, key) for key in keys]
+    problem = optimization.make_problem(generator, lpips, target, jaxgan.Identity(), settings, prior=prior)
+    states = [optimization.initial_state(generator, problem.start, settings, key) for key in keys]
     projector = benchmark_cell.torch_projector(generator, lpips, [problem] * 2, settings, states, "cpu")
     theirs = benchmark_cell.first_loss_of_torch(projector, settings, keys)
     ours = [
-        inversion.run_chunk(generator, lpips, problem, key, state, 1)[1].total[0]
+        optimization.run_chunk(generator, lpips, problem, key, state, 1)[1].total[0]
         for key, state in zip(keys, states, strict=True)
     ]
     np.testing.assert_allclose(ours, theirs, rtol=benchmark_cell.FIRST_LOSS_TOLERANCE[name])

@@ -10,11 +10,11 @@ import pytest
 from parity import REFERENCE, call, nhwc, relative_error
 
 from convert import stylegan2
-from jaxgan import checkpoints, inversion, latents
+from jaxgan import checkpoints, inversion, latents, optimization
 from jaxgan.degradations import Identity, Mask
-from jaxgan.inversion import InversionState
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
+from jaxgan.optimization import InversionState
 
 TRACES = ["projector_trace", "projector_trace_wnoise"]
 STORED_STEPS = [2, 5, 10, 20, 40, 60]  # counted from 1, as in the files
@@ -42,9 +42,9 @@ def config_of(trace, reference_config) -> InversionConfig:
     return dataclasses.replace(reference_config, jitter=trace["config"]["initial_noise_factor"])
 
 
-def problem_of(trace, config, generator, lpips) -> inversion.Problem:
+def problem_of(trace, config, generator, lpips) -> optimization.Problem:
     target = jnp.asarray(nhwc(trace["target"]), jnp.float32) / 127.5 - 1
-    return inversion.make_problem(generator, lpips, target, Identity(), config)
+    return optimization.make_problem(generator, lpips, target, Identity(), config)
 
 
 def layers(trace) -> list[str]:
@@ -74,7 +74,7 @@ def test_statistics_of_w_equal_the_reference(trace, generator):
     assert relative_error(statistics.w_std, trace["w_std"]) < 1e-5  # seen: 1e-7
 
 
-step = jax.jit(inversion.step)
+step = jax.jit(optimization.step)
 
 
 def test_every_stored_step_equals_the_reference(trace, reference_config, generator, lpips):
@@ -105,7 +105,7 @@ def test_a_free_run_follows_the_losses_of_the_reference(trace, reference_config,
     problem = problem_of(trace, config, generator, lpips)
     noise = tuple(jnp.asarray(trace[f"noise_init_{layer}"]) for layer in layers(trace))
     start = Latents(problem.statistics.w_avg, noise)
-    state = inversion.initial_state(generator, problem.start, config, jax.random.key(0))
+    state = optimization.initial_state(generator, problem.start, config, jax.random.key(0))
     state = state._replace(latents=start, best=start)
     history = []
     for k in range(1, 61):
@@ -133,10 +133,10 @@ def test_the_result_is_the_image_of_its_latents(generator, lpips, target, latent
     result = inversion.invert(generator, lpips, target, Identity(), config, jax.random.key(0))
     assert result.ws.shape == (8, 48)
     assert [len(term) for term in result.losses] == [7] * 4
-    np.testing.assert_array_equal(result.image, inversion.render(generator, Latents(result.ws, result.noise)))
+    np.testing.assert_array_equal(result.image, optimization.render(generator, Latents(result.ws, result.noise)))
     # The best iterate's loss, computed again from what is returned.
-    problem = inversion.make_problem(generator, lpips, target, Identity(), config)
-    terms = jax.jit(inversion.loss_terms)(generator, lpips, problem, Latents(result.ws, result.noise))
+    problem = optimization.make_problem(generator, lpips, target, Identity(), config)
+    terms = jax.jit(optimization.loss_terms)(generator, lpips, problem, Latents(result.ws, result.noise))
     assert result.returned_step == int(np.argmin(result.losses.total))
     np.testing.assert_allclose(terms.total, result.losses.total.min(), rtol=1e-4)
 

@@ -29,7 +29,7 @@ from scipy import ndimage
 import jaxgan
 from experiments import run_folder, tasks
 from experiments.invert import Config, main
-from jaxgan import images, inversion, masks
+from jaxgan import images, masks, optimization
 from jaxgan.batch import Batch
 
 PROG = "python -m experiments.invert"
@@ -662,13 +662,13 @@ def test_ctrl_c_saves_the_state_and_says_how_to_go_on(finished, crop, tmp_path, 
 
 
 def test_a_loss_that_is_not_finite_is_told(crop, tmp_path, monkeypatch):
-    start = inversion.initial_state
+    start = optimization.initial_state
 
     def start_broken(*arguments):
         state = start(*arguments)
         return state._replace(latents=state.latents._replace(w=state.latents.w * jnp.nan))
 
-    monkeypatch.setattr(inversion, "initial_state", start_broken)
+    monkeypatch.setattr(optimization, "initial_state", start_broken)
     code, stderr = call(*crop_arguments("inpaint", crop, tmp_path / "out"))
     assert code == 2 and "Traceback" not in stderr
     assert f"error: {tmp_path}/out: the loss is nan at step 0; lower the learning rate" in last_line(stderr)
@@ -695,12 +695,12 @@ def test_defaults_in_the_help_are_those_of_every_task(help_text):
     ):
         (told,) = re.findall(rf"{re.escape(sentence)} Default: (\S+)\. \(default", help_text)
         for task in TASKS:
-            default = getattr(inversion.InversionConfig.for_task(task), field)
+            default = getattr(jaxgan.InversionConfig.for_task(task), field)
             assert told == default if isinstance(default, str) else float(told) == default, (field, task)
     (told,) = re.findall(r"from the mean latent\. Default: (.*?)\. \(default", help_text)
     weights = dict.fromkeys(TASKS, float(told.rsplit("else ", 1)[1]))
     weights |= {task: float(weight) for weight, task in re.findall(r"([\d.]+) for (\w+)", told)}
-    assert weights == {task: inversion.InversionConfig.for_task(task).latent_dist_reg_weight for task in TASKS}
+    assert weights == {task: jaxgan.InversionConfig.for_task(task).latent_dist_reg_weight for task in TASKS}
 
 
 def test_the_help_names_every_file(help_text, sample):

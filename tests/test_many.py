@@ -22,7 +22,7 @@ from PIL import Image
 import jaxgan
 from experiments import batch_run, run_folder
 from experiments.invert import main
-from jaxgan import images, inversion
+from jaxgan import images, optimization
 from jaxgan.batch import Batch
 
 ROOT = Path(__file__).parent.parent
@@ -217,7 +217,7 @@ def test_an_unreadable_photograph_does_not_stop_the_others(whole, faces, tmp_pat
 
 
 def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, tmp_path, monkeypatch):
-    start = inversion.initial_state
+    start = optimization.initial_state
 
     def start_broken(generator, w, config, key):
         state = start(generator, w, config, key)
@@ -225,7 +225,7 @@ def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, tmp_p
         return state._replace(latents=state.latents._replace(w=state.latents.w * np.nan)) if broken else state
 
     bad = jax.random.key_data(run_folder.key_for(0, Path("face1.png"))).tolist()
-    monkeypatch.setattr(inversion, "initial_state", start_broken)
+    monkeypatch.setattr(optimization, "initial_state", start_broken)
     options = ("--task", "inpaint", *QUICK, "--image", faces, "--batch-size", 2, "--output", tmp_path / "out")
     code, stderr = call(*options)
     assert code == 1 and "face1.png: the loss is nan at step 0" in stderr.splitlines()[-1]

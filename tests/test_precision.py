@@ -12,7 +12,7 @@ from parity import REFERENCE, relative_error
 
 import jaxgan
 from convert import stylegan2
-from jaxgan import batch, checkpoints, inversion, latents, precision
+from jaxgan import batch, checkpoints, latents, optimization, precision
 from jaxgan.inversion_config import InversionConfig
 
 CONFIG = InversionConfig(steps=10, w_samples=100, noise_reg_weight=0.0)
@@ -31,7 +31,7 @@ def generator(tmp_path_factory):
 def problem(generator, lpips):
     z = jax.random.normal(jax.random.key(1), (generator.config.z_dim,))
     target = jax.jit(lambda generator, z: generator.synthesis(generator.mapping(z)))(generator, -z)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG)
+    problem = optimization.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG)
     noise = latents.sample_noise(jax.random.key(3), generator.config.noise_shapes)
     return problem, latents.Latents(generator.mapping(z), noise)
 
@@ -80,7 +80,7 @@ def gradients(generator, lpips, problem):
         return [
             jax.value_and_grad(
                 lambda latents_, name=name: (
-                    inversion.loss_terms(
+                    optimization.loss_terms(
                         generator, lpips, problem._replace(config=settings(name).as_arrays()), latents_
                     ).total
                 )
@@ -135,10 +135,10 @@ def small(lpips):
     """A random network of 16x16 pixels, a problem with black as its target, and the first state."""
     config = jaxgan.GeneratorConfig(16, z_dim=8, w_dim=8, channel_base=256, channel_max=16)
     generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
-    prior = inversion.Prior(latents.WStatistics(jnp.zeros(8), jnp.ones(())), None)
+    prior = optimization.Prior(latents.WStatistics(jnp.zeros(8), jnp.ones(())), None)
     target = jnp.full(config.image_shape, -1.0)
-    problem = inversion.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, prior=prior)
-    return generator, problem, inversion.initial_state(generator, problem.start, CONFIG, jax.random.key(0))
+    problem = optimization.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, prior=prior)
+    return generator, problem, optimization.initial_state(generator, problem.start, CONFIG, jax.random.key(0))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtype):
     @jax.jit
     def step(small, lpips, problem, state):
         problem = problem._replace(config=settings(name).as_arrays())
-        return inversion.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w))
+        return optimization.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w))
 
     with jax.default_matmul_precision("default"):  # instead of the tests' own
         text = step.trace(small, lpips, problem, state).lower(lowering_platforms=("cuda",)).as_text()

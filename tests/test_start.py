@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import inversion, latents, start
+from jaxgan import latents, optimization, start
 from jaxgan.degradations import Grayscale, Identity, Mask
 
 
@@ -57,12 +57,12 @@ def test_an_observation_that_says_nothing_gives_the_mean(samples):
 def test_a_guessed_start_is_nearer_than_the_mean(demo, lpips):
     """Of five faces the network can make and that are not among the samples."""
     config = jaxgan.InversionConfig.for_task("invert")
-    prior = inversion.make_prior(demo, config)
+    prior = optimization.make_prior(demo, config)
     render = jax.jit(lambda generator, w: generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws)))
     closer = 0
     for w in latents.mapped_samples(demo, samples=5, seed=7):
         target = render(demo, w)
-        problem = inversion.make_problem(demo, lpips, target, Identity(), config, prior=prior)
+        problem = optimization.make_problem(demo, lpips, target, Identity(), config, prior=prior)
         errors = [jnp.mean((render(demo, first) - target) ** 2) for first in (problem.start, prior.statistics.w_avg)]
         closer += bool(errors[0] < 0.7 * errors[1])
     assert closer >= 4
@@ -70,5 +70,5 @@ def test_a_guessed_start_is_nearer_than_the_mean(demo, lpips):
 
 def test_without_samples_the_search_begins_at_the_mean(demo, lpips):
     config = jaxgan.InversionConfig(w_samples=100)
-    problem = inversion.make_problem(demo, lpips, jnp.zeros((64, 64, 3)), Identity(), config)
+    problem = optimization.make_problem(demo, lpips, jnp.zeros((64, 64, 3)), Identity(), config)
     np.testing.assert_array_equal(problem.start, problem.statistics.w_avg)

@@ -17,7 +17,7 @@ from experiments.statistics import bootstrap
 from experiments.studies import figures
 from experiments.studies.recipes import RECIPES, REFERENCE, Recipe, run_recipe
 from experiments.studies.setup import Findings, Row, Setup
-from jaxgan import images, inversion
+from jaxgan import images, optimization
 from jaxgan.degradations import Identity
 
 LPIPS_TICKS = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
@@ -86,9 +86,10 @@ def _run(setup: Setup, recipe: Recipe) -> list[Row]:
     truths = [jnp.asarray(face) for face in setup.faces.faces]
     config = recipe.config()
     start = time.perf_counter()
-    prior = inversion.make_prior(setup.generator, config)
+    prior = optimization.make_prior(setup.generator, config)
     problems = [
-        inversion.make_problem(setup.generator, setup.lpips, truth, Identity(), config, prior=prior) for truth in truths
+        optimization.make_problem(setup.generator, setup.lpips, truth, Identity(), config, prior=prior)
+        for truth in truths
     ]
     jax.block_until_ready(problems)
     start_seconds = (time.perf_counter() - start) / len(truths)

@@ -19,12 +19,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxgan import inversion, latents, losses
+from jaxgan import latents, losses, optimization
 from jaxgan.generator import Generator
-from jaxgan.inversion import Problem
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
+from jaxgan.optimization import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def run_recipe(
 
 def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
     generator, lpips = networks
-    first = inversion.initial_state(generator, problem.start, config, key).latents
+    first = optimization.initial_state(generator, problem.start, config, key).latents
     first = first._replace(w=from_w(first.w))
     update = _normalised(config) if recipe.update == "normalised" else optax.scale_by_adam(0.9, config.adam_b2, 1e-8)
 
@@ -129,10 +129,10 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
     def loss(iterate: Latents, jitter: Array, coarse: Array):
         jittered = decode(iterate)
         jittered = jittered._replace(w=jittered.w + jitter)
-        terms = inversion.loss_terms(generator, lpips, problem, jittered)
+        terms = optimization.loss_terms(generator, lpips, problem, jittered)
         total = terms.total
         if recipe.coarse:
-            image = problem.degradation(inversion.render(generator, jittered))
+            image = problem.degradation(optimization.render(generator, jittered))
             error = losses.average_pool(image, 4) - losses.average_pool(observed, 4)
             total += coarse * jnp.mean(error**2)
         return total, terms.perceptual
@@ -155,8 +155,8 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
 
     (last, _), curve = jax.lax.scan(body, (first, update.init(first)), jnp.arange(config.steps))
     last = decode(last)
-    end = inversion.loss_terms(generator, lpips, problem, last).perceptual
-    return inversion.render(generator, last), jnp.concatenate([curve, end[None]])
+    end = optimization.loss_terms(generator, lpips, problem, last).perceptual
+    return optimization.render(generator, last), jnp.concatenate([curve, end[None]])
 
 
 def _coordinates(generator: Generator, recipe: Recipe) -> tuple[Callable, Callable]:

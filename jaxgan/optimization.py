@@ -1,0 +1,249 @@
+"""The optimisation problem of one image and its steps, compiled: what `jaxgan.inversion` and `jaxgan.batch` run.
+
+References:
+  Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
+
+from jaxgan import convolution, losses, precision, start
+from jaxgan import latents as latents_lib
+from jaxgan.degradations import Degradation
+from jaxgan.generator import Generator, SynthesisNetwork
+from jaxgan.inversion_config import InversionConfig
+from jaxgan.latents import Latents, NoiseMaps, WStatistics
+from jaxgan.lpips import LPIPS, Features, distance
+from jaxgan.start import Samples
+
+LONGEST_CHUNK = 1000
+"""Steps that a call of `run_chunk` has room for the losses of."""
+
+
+class LossTerms(NamedTuple):
+    """What a step minimised; the total is the others times their weights.
+
+    Attributes:
+      total: `perceptual + noise_reg_weight * noise_regularizer + latent_dist_reg_weight * latent_distance`.
+      perceptual: LPIPS between the degraded image and the observation.
+      noise_regularizer: see `losses.noise_regularizer`.
+      latent_distance: see `losses.latent_distance`.
+    """
+
+    total: Float[Array, "*n"]
+    perceptual: Float[Array, "*n"]
+    noise_regularizer: Float[Array, "*n"]
+    latent_distance: Float[Array, "*n"]
+
+
+class Prior(NamedTuple):
+    """What is known of a network's latents before anything is observed; the same for all images.
+
+    Attributes:
+      statistics: mean and spread of w.
+      samples: images to guess the first w from; None to begin at the mean.
+    """
+
+    statistics: WStatistics
+    samples: Samples | None
+
+
+class Problem(NamedTuple):
+    """What stays fixed while one image is inverted.
+
+    Attributes:
+      config: settings, their numbers as float32 arrays.
+      degradation: the operator assumed between the synthesised image and the observation.
+      target_features: LPIPS features of the observation.
+      statistics: mean and spread of w.
+      start: the first w, `[w_dim]`.
+    """
+
+    config: InversionConfig
+    degradation: Degradation
+    target_features: Features
+    statistics: WStatistics
+    start: Float[Array, " w_dim"]
+
+
+class InversionState(NamedTuple):
+    """Everything that changes from step to step: with the key, all that is needed to continue a run.
+
+    Attributes:
+      step: steps done.
+      latents: the iterate.
+      optimizer: Adam's moments.
+      best: the latents of the lowest total loss so far, as they were rendered (jitter included).
+      best_loss, best_step: that loss, and the step (from 0) it was seen in.
+    """
+
+    step: Int[Array, ""]
+    latents: Latents
+    optimizer: optax.ScaleByAdamState
+    best: Latents
+    best_loss: Float[Array, ""]
+    best_step: Int[Array, ""]
+
+
+def make_prior(generator: Generator, config: InversionConfig) -> Prior:
+    """Computes what all images of a network share."""
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
+    drawn = start.draw_samples(generator, samples=config.start_samples) if config.start_samples else None
+    return Prior(statistics, drawn)
+
+
+def make_problem(
+    generator: Generator,
+    lpips: LPIPS,
+    target: Float[Array, "h w 3"],
+    degradation: Degradation,
+    config: InversionConfig,
+    *,
+    prior: Prior | None = None,
+) -> Problem:
+    """Computes what stays fixed: features of the observation, the first w and, unless given, what images share."""
+    if prior is None:
+        prior = make_prior(generator, config)
+    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config.as_arrays(), prior)
+
+
+@jax.jit
+def _make_problem(
+    lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig, prior: Prior
+) -> Problem:
+    observed = degradation.hide_missing(target)
+    statistics, samples = prior
+    with precision.products("float32"):
+        features = lpips.features(_to_feature_size(observed, config.feature_size))
+        first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
+    return Problem(config, degradation, features, statistics, first)
+
+
+def initial_state(
+    generator: Generator, w: Float[Array, " w_dim"], config: InversionConfig, key: PRNGKeyArray
+) -> InversionState:
+    """A first w, in all layers, and standard normal noise maps."""
+    rows = () if config.latent_space == "w" else (generator.config.num_ws,)
+    w = jnp.broadcast_to(w, (*rows, generator.config.w_dim))
+    latents = Latents(w, latents_lib.sample_noise(key, generator.config.noise_shapes))
+    moments = _adam(config).init(latents)
+    return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
+
+
+@jax.jit
+def run_chunk(
+    generator: Generator,
+    lpips: LPIPS,
+    problem: Problem,
+    key: PRNGKeyArray,
+    state: InversionState,
+    chunk_steps: Int[ArrayLike, ""],
+) -> tuple[InversionState, LossTerms]:
+    """Runs steps without returning to Python, as many as are left of the run at most.
+
+    Returns:
+      The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
+    """
+    generator, lpips = convolution.prepare(generator), convolution.prepare(lpips)
+    left = problem.config.steps.astype(jnp.int32) - state.step
+    length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
+
+    def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
+        state, losses = so_far
+        draw = jax.random.normal(jax.random.fold_in(key, state.step), state.latents.w.shape)
+        state, terms = step(generator, lpips, problem, state, draw)
+        return state, jax.tree.map(lambda loss, term: loss.at[index].set(term), losses, terms)
+
+    losses = LossTerms(*(jnp.zeros(LONGEST_CHUNK) for _ in LossTerms._fields))
+    return jax.lax.fori_loop(0, length, body, (state, losses))
+
+
+def step(
+    generator: Generator,
+    lpips: LPIPS,
+    problem: Problem,
+    state: InversionState,
+    draw: Float[Array, "*rows w_dim"],
+) -> tuple[InversionState, LossTerms]:
+    """One step of the projector.
+
+    Args:
+      state: before the step.
+      draw: standard normal, of the shape of w, scaled here to the jitter of this step.
+    Returns:
+      The state after the step, and the loss terms of the image rendered in it.
+    """
+    config = problem.config
+    jitter = draw * config.jitter_at(state.step, problem.statistics.w_std)
+
+    def loss(latents: Latents) -> tuple[Float[Array, ""], LossTerms]:
+        terms = loss_terms(generator, lpips, problem, latents._replace(w=latents.w + jitter))
+        return terms.total, terms
+
+    with precision.products(config.precision):
+        (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.latents)
+    updates, moments = _adam(config).update(gradient, state.optimizer)
+    rate = config.learning_rate_at(state.step)
+    latents = jax.tree.map(lambda variable, update: variable - rate * update, state.latents, updates)
+    latents = latents._replace(noise=latents_lib.normalize_noise(latents.noise))
+    is_better = terms.total < state.best_loss
+    rendered = state.latents._replace(w=state.latents.w + jitter)
+    best, best_loss, best_step = jax.tree.map(
+        lambda new, old: jnp.where(is_better, new, old),
+        (rendered, terms.total, state.step),
+        (state.best, state.best_loss, state.best_step),
+    )
+    return InversionState(state.step + 1, latents, moments, best, best_loss, best_step), terms
+
+
+def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: Latents) -> LossTerms:
+    """The loss of given latents, all terms."""
+    config = problem.config
+    ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
+    synthesize, features_of = _networks_in(config)
+    image = problem.degradation(synthesize(generator.synthesis, ws, latents.noise))
+    features = features_of(lpips, _to_feature_size(image, config.feature_size))
+    perceptual = distance(features, problem.target_features)
+    noise_regularizer = losses.noise_regularizer(latents.noise)
+    latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
+    total = perceptual + config.noise_reg_weight * noise_regularizer
+    total += config.latent_dist_reg_weight * latent_distance
+    return LossTerms(total, perceptual, noise_regularizer, latent_distance)
+
+
+def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
+    """`synthesis(ws, noise)` and `lpips.features(image)` with the settings' precision; the network comes first."""
+    dtype = precision.activation_dtype(config.precision)
+
+    def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
+        return synthesis(ws, noise, dtype=dtype)
+
+    def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
+        return lpips.features(image, dtype=dtype)
+
+    if config.precision == "float16":
+        return precision.balance_gradient(synthesize), precision.balance_gradient(features_of)
+    return synthesize, features_of
+
+
+@jax.jit
+def render(generator: Generator, latents: Latents) -> Float[Array, "h w 3"]:
+    """The image of latents, not degraded, in float32."""
+    ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
+    with precision.products("float32"):
+        return generator.synthesis(ws, latents.noise)
+
+
+def _adam(config: InversionConfig) -> optax.GradientTransformation:
+    return optax.scale_by_adam(config.adam_b1, config.adam_b2, config.adam_eps)
+
+
+def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
+    return losses.average_pool(image, image.shape[0] // size) if image.shape[0] > size else image
