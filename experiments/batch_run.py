@@ -9,142 +9,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from experiments import cli, report, run_folder
-from experiments.photographs import Crop
-from experiments.run_folder import RunFolder
-from jaxgan import images, inversion, optimization
+from experiments import report
+from experiments.work import Work, degrade, explain_how_to_go_on
+from jaxgan import inversion, optimization
 from jaxgan.batch import Batch
-from jaxgan.degradations import Degradation
-from jaxgan.errors import UserError
 from jaxgan.generator import Generator
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
 
-if TYPE_CHECKING:
-    from experiments.invert import Config
-
-LARGEST = {"cpu": 16, "gpu": 256, "tpu": 256}
-"""Places of a device beyond which nothing is gained."""
-SHARE_OF_MEMORY = 0.9
-"""What `auto` takes of the memory that is free."""
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
 
 _REPORT = threading.Lock()  # matplotlib draws in one thread at a time
-
-
-class CannotGoOn(UserError):
-    """The disk is full or a folder closed: what is done is saved, and the whole run stops."""
-
-
-@dataclasses.dataclass(eq=False)
-class Work:
-    """A face to invert, with its claimed folder; what it has reached so far.
-
-    Attributes:
-      run: the folder.
-      config: the command's options for this face, its own seed among them.
-      settings: of its inversion.
-      photo: the face before it was degraded, `[H, W, 3]`; None if the photograph was damaged already.
-      observed: what is known of it.
-      assumed: the degradation that led from one to the other.
-      key: of its randomness.
-      state, history: reached by an earlier process or a larger batch; None and empty at the beginning.
-    """
-
-    run: RunFolder
-    config: Config
-    settings: InversionConfig
-    photo: jax.Array | None
-    observed: jax.Array
-    assumed: Degradation
-    key: jax.Array
-    state: InversionState | None = None
-    history: list[LossTerms] = dataclasses.field(default_factory=list)
-    _writing: list[Future] = dataclasses.field(default_factory=list)
-
-    @classmethod
-    def prepare(
-        cls,
-        run: RunFolder,
-        config: Config,
-        settings: InversionConfig,
-        path: Path,
-        crop: Crop,
-        degradations: tuple[Degradation, Degradation],
-        template: tuple[InversionState, LossTerms] | None,
-    ) -> Work:
-        """Degrades a face, and reads what an earlier process left in the folder.
-
-        Args:
-          run: the claimed folder.
-          config: the options, this face's seed among them.
-          settings: of its inversion.
-          path: the photograph.
-          crop: the face.
-          degradations: the true one, and the one assumed.
-          template: what a checkpoint looks like; None to begin afresh.
-        """
-        true, assumed = degradations
-        photo = jnp.asarray(images.to_float(crop.target))
-        observed = assumed.hide_missing(photo) if config.already_degraded else _degrade(true, photo)
-        key = run_folder.key_for(config.seed, path, crop.index)
-        work = cls(run, config, settings, None if config.already_degraded else photo, observed, assumed, key)
-        if template is not None and (reached := run.restore(template)):
-            work.state, work.history = reached[0], [reached[1]]
-        return work
-
-    @property
-    def steps(self) -> int:
-        """Steps done."""
-        return inversion.steps_done(self.history)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no step is left."""
-        return inversion.is_done(self.settings, self.history)
-
-    def is_snapshot_due(self) -> bool:
-        """Whether the animation has a frame of this step."""
-        return self.steps % self.config.snapshot_every == 0
-
-    def save_snapshot(self, pool: ThreadPoolExecutor, picture: np.ndarray) -> None:
-        """Writes a frame of the animation in the background."""
-        self._forget_written()
-        self._writing.append(pool.submit(self._guarded, self.run.write_snapshot, self.steps, picture))
-
-    def is_checkpoint_due(self) -> bool:
-        """Whether the last checkpoint is old."""
-        return self.run.seconds_since_checkpoint() >= self.config.checkpoint_seconds
-
-    def save(self, pool: ThreadPoolExecutor, state: InversionState) -> None:
-        """Writes a checkpoint in the background, after the pictures and the checkpoint that came before it."""
-        self.wait()
-        losses = inversion.concatenate(self.history)
-        self._writing.append(pool.submit(self._guarded, self.run.checkpoint, state, losses))
-
-    def wait(self) -> None:
-        """Waits for what is being written; raises what went wrong."""
-        for future in self._writing:
-            future.result()
-        self._writing = []
-
-    def _forget_written(self) -> None:
-        for future in [future for future in self._writing if future.done()]:
-            future.result()
-            self._writing.remove(future)
-
-    def _guarded(self, write: Callable, *arguments: Any) -> None:
-        with explain_how_to_go_on(self.run.path):
-            write(*arguments)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,17 +69,12 @@ class Engine:
                 truth=work.photo,
                 observed=work.observed,
                 result=result,
-                degraded_again=_degrade(work.assumed, result.image),
+                degraded_again=degrade(work.assumed, result.image),
                 lpips=self.lpips,
                 config=work.settings,
             )
             work.run.finish(metrics)
         return metrics
-
-
-@jax.jit
-def _degrade(degradation: Degradation, image: jax.Array) -> jax.Array:
-    return degradation(image)
 
 
 class Listener(Protocol):
@@ -345,41 +220,6 @@ class _Loop:
             self.batch = self.engine.batch(half)
 
 
-def fitting_size(engine: Engine, work: Work, at_most: int) -> int:
-    """The largest batch that fits into free memory by the compiler's analysis; a multiple of the devices.
-
-    Args:
-      engine: what all faces share.
-      work: one of them.
-      at_most: how many there are.
-    """
-    devices = len(engine.devices)
-    limit = min(at_most, LARGEST[engine.devices[0].platform] * devices)
-    free = SHARE_OF_MEMORY * _free_bytes(engine.devices[0])
-    networks = sum(leaf.nbytes for leaf in jax.tree.leaves((engine.generator, engine.lpips)))
-    per_device = -(-min(limit, 8 * devices) // devices)
-    largest = -(-limit // devices)
-    while True:
-        needed = engine.bytes_needed(work, per_device * devices)
-        if needed <= free and per_device == largest:
-            return per_device * devices
-        of_one = max(1, needed - networks) / per_device
-        fitting = max(1, min(int((free - networks) / of_one), largest))
-        if (needed <= free and fitting <= per_device) or per_device == 1:
-            return per_device * devices
-        if needed <= free:
-            largest = fitting
-        per_device = fitting if fitting < per_device or needed <= free else per_device - 1
-
-
-def _free_bytes(device: jax.Device) -> int:
-    if statistics := device.memory_stats():
-        return statistics["bytes_limit"] - statistics["bytes_in_use"]
-    import psutil
-
-    return psutil.virtual_memory().available
-
-
 @contextlib.contextmanager
 def _asked_to_stop(say: Callable[[str], None]) -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once. Only the main thread gets signals."""
@@ -400,18 +240,3 @@ def _asked_to_stop(say: Callable[[str], None]) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def explain_how_to_go_on(folder: Path) -> Iterator[None]:
-    """Adds to an error of the file system in the middle of a run what to do next.
-
-    Raises:
-      CannotGoOn: instead of an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise CannotGoOn(
-            f"{folder}: {cli.describe(error)}; make room or give access, then repeat the command with --resume."
-        ) from error

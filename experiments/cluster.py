@@ -13,7 +13,8 @@ import numpy as np
 
 from experiments import programs
 from experiments.manifest import Manifest
-from experiments.restoration import Photograph, Restoration
+from experiments.photograph import Photograph
+from experiments.restoration import Restoration
 from experiments.sources import Source
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from experiments import photographs, sources
+from experiments import sources
+from experiments.crops import load_crops
 from experiments.invert import Config as InvertConfig
 from jaxgan import images
 from jaxgan.errors import UserError
@@ -58,7 +59,7 @@ def load(source: str, generator: GeneratorConfig, *, count: int | None, already_
         crops = [images.resize(picture, generator.resolution) for picture in chosen]
     else:
         options = InvertConfig(task="invert", already_aligned=already_aligned)
-        crops = [photographs.load_crops(path, options, generator, say=print)[0].target for path in chosen]
+        crops = [load_crops(path, options, generator, say=print)[0].target for path in chosen]
     return FaceSet(tuple(names[: len(crops)]), np.stack([images.to_float(crop) for crop in crops]))
 
 

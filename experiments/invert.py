@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 from experiments import cli
 
 if TYPE_CHECKING:
-    from experiments.restoration import Photograph
+    from experiments.photograph import Photograph
     from jaxgan import LPIPS, Generator
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
@@ -142,7 +142,8 @@ def run(config: Config) -> list[Path]:
 
     import jaxgan
     from experiments import face_options, restarts, run_folder, sources, tasks
-    from experiments.restoration import Photograph, Restoration
+    from experiments.photograph import Photograph
+    from experiments.restoration import Restoration
     from jaxgan import images
 
     found = sources.collect(config, default=images.sample_photo_path())

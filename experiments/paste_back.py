@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.photographs import Crop, photograph_hole
+from experiments.crops import Crop, photograph_hole
 from jaxgan import images, paste, photo_files
 
 if TYPE_CHECKING:

@@ -8,17 +8,15 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 
-from experiments import batch_run, face_options, paste_back, photographs, restarts, run_folder, tasks
-from experiments.batch_run import Engine, Work
-from experiments.photographs import Crop
-from experiments.run_folder import RunFolder
-from experiments.sources import Source
-from jaxgan import inversion, optimization
+from experiments import batch_run, batch_size, restarts, run_folder, tasks
+from experiments.batch_run import Engine
+from experiments.photograph import Photograph
+from experiments.work import CannotGoOn, Work, explain_how_to_go_on
+from jaxgan import optimization
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
@@ -42,95 +40,6 @@ class Record(Protocol):
 
     def write_size(self, group: str, size: int) -> None:
         """Adds the size of a batch that was chosen by the memory there is."""
-
-
-class Photograph:
-    """A photograph with its faces, each with one or several seeds.
-
-    Attributes:
-      path, config: the file and the options that hold for it.
-      folder: where its results go.
-      crops: its faces, once it is loaded.
-      error: why it failed.
-    """
-
-    def __init__(self, source: Source, folder: Path):
-        self.path, self.config = source
-        self.folder = folder
-        self.crops: list[Crop] = []
-        self.error: str | None = None
-        self._seeds_of_face: dict[Path, list[RunFolder]] = {}
-        self._open: set[Path] = set()
-
-    @property
-    def name(self) -> str:
-        """Its name among others."""
-        return self.folder.name
-
-    def load(self, generator: Generator, say) -> list[Crop]:
-        """Reads the file and finds the faces.
-
-        Raises:
-          UserError: as `photographs.load_crops`.
-        """
-        self.crops = photographs.load_crops(self.path, self.config, generator.config, say=say)
-        return self.crops
-
-    def claim(self, generator: Generator, *, resume: bool, overwrite: bool) -> list[Work]:
-        """Claims a folder for every face and seed, all of them or none; the work that is left.
-
-        Raises:
-          UserError: a folder holds something else, or an option does not fit.
-          OSError: a folder cannot be made.
-        """
-        settings = tasks.inversion_config(self.config)
-        resolution = generator.config.resolution
-        degradations = [tasks.degradations(self.config, resolution, crop.mask) for crop in self.crops]
-        planned = []
-        for crop, pair in zip(self.crops, degradations, strict=True):
-            folder = run_folder.of_face(self.folder, crop.index) if self._has_face_folders else self.folder
-            for config in restarts.configs(self.config):
-                planned.append((folder, restarts.folder(folder, self.config, config.seed), config, crop, pair))
-        claims = {
-            path: run_folder.settings(config, settings, self.path, generator) for _, path, config, _, _ in planned
-        }
-        runs = RunFolder.claim(claims, resume=resume, overwrite=overwrite)
-        template = inversion.template(generator, settings)
-        works = []
-        for (folder, path, config, crop, pair), run in zip(planned, runs, strict=True):
-            self._seeds_of_face.setdefault(folder, []).append(run)
-            if not run.is_finished:
-                self._open.add(path)
-                works.append(Work.prepare(run, config, settings, self.path, crop, pair, template if resume else None))
-        return works
-
-    def end(self, work: Work) -> bool:
-        """Takes note that a work is finished or failed; whether it was the last one."""
-        self._open.discard(work.run.path)
-        return not self._open
-
-    def complete(self, resolution: int, say) -> dict[str, Any]:
-        """Keeps the best seed of every face and pastes the faces back; facts for the record."""
-        results = {}
-        for folder, runs in self._seeds_of_face.items():
-            if restarts.are_several(self.config):
-                restarts.keep_best(folder, runs)
-            results[folder.name] = run_folder.result(folder)
-        if self.config.paste_back:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            faces = list(zip(self.crops, self._seeds_of_face, strict=True))
-            paste_back.write(self.folder, self.path, faces, self.config, resolution, say=say)
-        return {"faces": results} if self._has_face_folders else {"result": results.get(self.folder.name)}
-
-    def is_complete(self) -> bool:
-        """Whether the folder holds what was asked for, told without reading the photograph."""
-        if self.config.paste_back and not any(self.folder.glob("restored.*")):
-            return False
-        return self._has_face_folders or run_folder.result(self.folder) is not None
-
-    @property
-    def _has_face_folders(self) -> bool:
-        return face_options.are_several(self.config)
 
 
 class Restoration:
@@ -234,7 +143,7 @@ class Restoration:
             if size is None:
                 alike = [photo for photo in self.photographs if _group_name(photo.config) == group]
                 most = sum(len(restarts.seeds(photo.config)) * max(1, len(photo.crops)) for photo in alike)
-                size = batch_run.fitting_size(engine, first, most)
+                size = batch_size.fitting_size(engine, first, most)
                 if self.record:
                     self.record.write_size(group, size)
         batch_run.invert(engine, itertools.chain([first], works), size, self)
@@ -252,9 +161,9 @@ class Restoration:
                 photograph, loaded = ahead.popleft()
                 try:
                     loaded.result()
-                    with batch_run.explain_how_to_go_on(photograph.folder):
+                    with explain_how_to_go_on(photograph.folder):
                         works = photograph.claim(self.generator, resume=resume, overwrite=False)
-                except batch_run.CannotGoOn:
+                except CannotGoOn:
                     raise
                 except (UserError, OSError) as error:
                     self._fail(photograph, error)
@@ -328,7 +237,7 @@ class Restoration:
 
     def _complete(self, photograph: Photograph) -> None:
         say = self._lines.append if self.record is None else self.say
-        with batch_run.explain_how_to_go_on(photograph.folder):
+        with explain_how_to_go_on(photograph.folder):
             if photograph.error is None:
                 facts = photograph.complete(self.generator.config.resolution, say)
                 if self.record is not None:

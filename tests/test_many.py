@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import jaxgan
-from experiments import batch_run, run_folder
+from experiments import batch_size, run_folder
 from experiments.invert import main
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
@@ -237,11 +237,11 @@ def test_a_batch_too_large_is_halved(whole, faces, tmp_path, monkeypatch):
     advance = Batch.advance
     chunks = []
 
-    def run_out_of_memory(self):
+    def run_out_of_memory(self, chunk_steps):
         chunks.append(self.size)
         if self.size == 4 and len(chunks) == 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
-        return advance(self)
+        return advance(self, chunk_steps)
 
     monkeypatch.setattr(Batch, "advance", run_out_of_memory)
     options = ("--task", "inpaint", *QUICK, "--image", faces, "--output", tmp_path / "out")
@@ -280,8 +280,8 @@ def test_auto_takes_what_fits(monkeypatch):
             return 100 + 10 * size // len(self.devices)
 
     def size(free, at_most, count=1):
-        engine = Engine(free / batch_run.SHARE_OF_MEMORY + 1, count)
-        return batch_run.fitting_size(engine, None, at_most), len(engine.asked)
+        engine = Engine(free / batch_size.SHARE_OF_MEMORY + 1, count)
+        return batch_size.fitting_size(engine, None, at_most), len(engine.asked)
 
     assert size(1000, 5) == (5, 1)
     assert size(1000, 1000) == (90, 2)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw
 
-from experiments import align, face_options, invert, paste_back, photographs, tasks
+from experiments import align, face_options, invert, paste_back, tasks
+from experiments.crops import load_crops
 from jaxgan import alignment, faces, images, paste, photo_files
 
 needs_dlib = pytest.mark.skipif(
@@ -212,7 +213,7 @@ def test_a_gray_photo_gets_colours_and_keeps_its_luminance(tmp_path):
 def finished(tmp_path, config, resolution=64):
     """Crops of a photograph with the runs that would have restored them: each gives its target back, but redder."""
     generator = type("Network", (), {"resolution": resolution, "alignment_scale": 0.74})
-    crops = photographs.load_crops(config.image[0], config, generator, say=print)
+    crops = load_crops(config.image[0], config, generator, say=print)
     runs = []
     for crop in crops:
         run = tmp_path / f"run-{crop.index}"
@@ -258,7 +259,7 @@ def test_a_mask_of_the_whole_photo_reaches_the_crop(tmp_path):
     Image.fromarray(mask).save(tmp_path / "mask.png")
     config = invert.Config("inpaint", image=(tmp_path / "photo.png",), eyes=(EYES,), mask=tmp_path / "mask.png")
     generator = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
-    (crop,) = photographs.load_crops(config.image[0], config, generator, say=print)
+    (crop,) = load_crops(config.image[0], config, generator, say=print)
     assert crop.mask.shape == (64, 64) and 0.02 < (crop.mask == 0).mean() < 0.3
     back = paste.hole_of_mask(crop.mask, crop.placement, (512, 512))
     # The hole of the crop covers that of the photo, and little more: a pixel of the crop is 1.9 of the photo.
@@ -303,7 +304,7 @@ def test_a_toned_photo_is_observed_gray(tmp_path):
     Image.fromarray((sample() * [1.0, 0.9, 0.7]).astype(np.uint8)).save(tmp_path / "toned.png")
     config = invert.Config("colorize", image=(tmp_path / "toned.png",), eyes=(EYES,), already_degraded=True)
     generator = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
-    (crop,) = photographs.load_crops(config.image[0], config, generator, say=print)
+    (crop,) = load_crops(config.image[0], config, generator, say=print)
     assert (crop.target[..., :1] == crop.target).all()
     assert tasks.degradations(config, 64, crop.mask)
 
