@@ -12,7 +12,7 @@ from parity import REFERENCE, call, nhwc, relative_error
 from convert import stylegan2
 from jaxgan import checkpoints, inversion, latents, optimization
 from jaxgan.degradations import Identity, Mask
-from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.optimization import InversionState
 
@@ -196,11 +196,31 @@ def test_a_strong_prior_keeps_w_at_the_mean(generator, lpips, target):
 def test_wrong_targets_are_told(generator, lpips):
     with pytest.raises(ValueError, match=r"target has shape \(16, 16, 3\); this generator makes \(32, 32, 3\)"):
         inversion.invert(generator, lpips, jnp.zeros((16, 16, 3)), Identity(), QUICK, jax.random.key(0))
+    for chunk_steps in (0, 1001):
+        with pytest.raises(ValueError, match=f"chunk_steps is {chunk_steps}; expected 1 to 1000"):
+            arguments = (generator, lpips, jnp.zeros((32, 32, 3)), Identity(), QUICK, jax.random.key(0))
+            inversion.invert(*arguments, chunk_steps=chunk_steps)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(generator, lpips, target):
     with pytest.raises(FloatingPointError, match="the loss is nan at step 0; lower the learning rate"):
         inversion.invert(generator, lpips, target.at[3, 4].set(jnp.nan), Identity(), QUICK, jax.random.key(0))
+
+
+def test_a_compiled_program_takes_all_numbers_of_a_config():
+    traced = []
+
+    @jax.jit
+    def rate(config, step):
+        traced.append(config.latent_space)
+        return config.learning_rate_at(step)
+
+    for config in (InversionConfig(steps=20, learning_rate=1), InversionConfig(steps=50, rampup=0.5)):
+        assert len(jax.tree.leaves(config)) == len(NUMBERS)
+        np.testing.assert_allclose(rate(config.as_arrays(), 7), config.learning_rate_at(jnp.int32(7)), rtol=1e-6)
+    assert traced == ["w"]
+    rate(dataclasses.replace(config, latent_space="w_plus").as_arrays(), 7)
+    assert traced == ["w", "w_plus"]
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
