@@ -6,7 +6,7 @@
 
 Every combination runs in processes of its own: both programs in turn for the times, after their first losses were found
 to agree, then each alone for its peak memory. Writes benchmark.json, benchmark.md and benchmark.png. The first takes
-some four minutes on two CPU cores. The second is meant for an H100 or H200, where nothing has been run yet. Needs
+some eight minutes on two CPU cores. The second is meant for an H100 or H200, where nothing has been run yet. Needs
 PyTorch, unless --without-torch.
 """
 

@@ -139,7 +139,7 @@ def _fastest(
         return winograd.conv2d(x, transformed.forward)
     if x.shape[1] <= (16 if batch == 1 else 8):
         return _same_by_patches(x, kernel)
-    return _same_in_strips(x, kernel) if batch == 1 and _has_strips(x) else _same(x, kernel)
+    return _same_in_strips(x, kernel) if _has_strips(x) else _same(x, kernel)
 
 
 def _fastest_adjoint(
@@ -150,7 +150,7 @@ def _fastest_adjoint(
         return winograd.conv2d(gradient, transformed.backward)
     if gradient.shape[1] <= (16 if batch == 1 else 8):
         return _same_adjoint_by_patches(gradient, kernel)
-    if batch == 1 and _has_strips(gradient):
+    if _has_strips(gradient):
         return _same_in_strips(gradient, _flip(kernel))
     return _same_adjoint(gradient, kernel)
 
