@@ -7,8 +7,8 @@ They are small pytrees whose parameters (mask, sigma) are leaves, so one batch m
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +17,41 @@ from jaxtyping import Array, Float
 
 from jaxgan.lpips import IMAGE_SHIFT
 
+T = TypeVar("T")
+
 
 @runtime_checkable
 class Degradation(Protocol):
-    """A differentiable map from an image `[H, W, 3]` in [-1, 1] to what is observed of it, of the same shape."""
+    """A differentiable map from an image `[H, W, 3]` in [-1, 1] to what is observed of it; make yours a `pytree`."""
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         """Degrades an image."""
 
     def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         """Replaces, in an observed image, whatever stands where nothing was observed."""
+
+
+def pytree(cls: type[T]) -> type[T]:
+    """Registers a frozen dataclass, whose fields are leaves but for those with `metadata={"static": True}`.
+
+    Why not `jax.tree_util.register_dataclass`: to JAX 0.10.2 the structures of such classes are equal if they have as
+    many leaves, so that a nested `jax.jit` runs the program of `Identity` for a `Grayscale`.
+    """
+    names = {True: [], False: []}
+    for field in dataclasses.fields(cls):
+        names[field.metadata.get("static", False)].append(field.name)
+
+    def flatten(instance: T) -> tuple[list[Any], tuple[type[T], tuple[Any, ...]]]:
+        leaves, static = ([getattr(instance, name) for name in names[is_static]] for is_static in (False, True))
+        return leaves, (cls, tuple(static))
+
+    def unflatten(structure: tuple[type[T], tuple[Any, ...]], leaves: Iterable[Any]) -> T:
+        instance = object.__new__(cls)
+        vars(instance).update(zip((*names[False], *names[True]), (*leaves, *structure[1]), strict=True))
+        return instance
+
+    jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+    return cls
 
 
 class _CompleteObservation:
@@ -36,7 +61,7 @@ class _CompleteObservation:
         return observed
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Identity(_CompleteObservation):
     """Observes the image as it is (task `invert`)."""
@@ -45,7 +70,7 @@ class Identity(_CompleteObservation):
         return image
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Mask:
     """Observes the pixels where the mask is 1 (task `inpaint`).
@@ -69,7 +94,7 @@ class Mask:
         return self(observed)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Grayscale(_CompleteObservation):
     """Observes the mean of R, G and B, repeated on three channels (task `colorize`)."""
@@ -78,7 +103,7 @@ class Grayscale(_CompleteObservation):
         return jnp.broadcast_to(jnp.mean(image, -1, keepdims=True), image.shape)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["sigma"], meta_fields=["kernel_size"])
+@pytree
 @dataclasses.dataclass(frozen=True)
 class GaussianBlur(_CompleteObservation):
     """Convolves with a sampled, normalised Gaussian; the border is mirrored without repeating its pixels.
@@ -89,7 +114,7 @@ class GaussianBlur(_CompleteObservation):
     """
 
     sigma: Any
-    kernel_size: int
+    kernel_size: int = dataclasses.field(metadata={"static": True})
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         rows, columns = (self._matrix(size) for size in image.shape[:2])
@@ -116,7 +141,7 @@ class GaussianBlur(_CompleteObservation):
         return jnp.einsum("ykx,k->yx", np.eye(size, dtype=np.float32)[mirrored], taps)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Compose:
     """Applies several degradations, first to last; a `Mask` comes last, as a hole in a photograph stays sharp.

@@ -170,6 +170,19 @@ def test_the_gradient_to_sigma_is_that_of_finite_differences():
         assert np.isfinite(jax.grad(value)(jnp.float32(sigma))), sigma
 
 
+def test_programs_of_two_degradations_are_not_mixed_up():
+    """JAX's caches compare structures, and find those of two dataclasses equal (see `degradations.pytree`)."""
+    kinds = [Identity(), Grayscale(), Mask(jnp.ones((4, 4))), GaussianBlur(1.0, 3), GaussianBlur(1.0, 5)]
+    kinds += [Compose((kind,)) for kind in kinds]
+    for number, kind in enumerate(kinds):
+        assert all(jax.tree.structure(kind) != jax.tree.structure(other) for other in kinds[:number])
+    inner = jax.jit(lambda kind, image: kind(image))
+    outer = jax.jit(jax.vmap(inner, (None, 0)))
+    images = jax.random.uniform(jax.random.key(0), (2, 4, 4, 3))
+    np.testing.assert_array_equal(outer(Identity(), images), images)
+    assert float(jnp.ptp(outer(Grayscale(), images), axis=-1).max()) == 0
+
+
 def test_only_masks_hide_what_is_missing():
     observed, mask = picture(6), stripes(6)
     hidden = np.where(np.asarray(mask)[:, :, None] == 1, observed, np.float32(FILL))

@@ -215,7 +215,7 @@ def test_a_compiled_program_takes_all_numbers_of_a_config():
         traced.append(config.latent_space)
         return config.learning_rate_at(step)
 
-    for config in (InversionConfig(steps=20, learning_rate=1), InversionConfig(steps=50, rampup=0.5)):
+    for config in (InversionConfig(steps=20, learning_rate=1.0), InversionConfig(steps=50, rampup=0.5)):
         assert len(jax.tree.leaves(config)) == len(NUMBERS)
         np.testing.assert_allclose(rate(config.as_arrays(), 7), config.learning_rate_at(jnp.int32(7)), rtol=1e-6)
     assert traced == ["w"]

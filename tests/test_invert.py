@@ -644,9 +644,9 @@ def test_a_disk_that_is_really_full(finished, crop, tiny_disk):
 def test_ctrl_c_saves_the_state_and_says_how_to_go_on(finished, crop, tmp_path, monkeypatch):
     advance = Batch.advance
 
-    def interrupt(self):
+    def interrupt(self, chunk_steps):
         os.kill(os.getpid(), signal.SIGINT)
-        return advance(self)
+        return advance(self, chunk_steps)
 
     with monkeypatch.context() as patch:
         patch.setattr(Batch, "advance", interrupt)
