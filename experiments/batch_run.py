@@ -184,7 +184,7 @@ class _Loop:
         """Adds the losses to the histories, all of them before anything else, so that an interrupt finds them equal."""
         before = {place: work.steps for place, work in self.active.items()}
         for place, work in self.active.items():
-            own = jax.tree.map(lambda term, place=place: term[place], terms)
+            own = inversion.of_place(terms, place)
             work.history.append(inversion.taken(own, self.engine.chunk_steps, work.settings, work.history))
         for place, work in list(self.active.items()):
             try:

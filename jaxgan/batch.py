@@ -178,7 +178,7 @@ def invert_batch(
             active[place] = image
         terms = batch.advance(chunk_steps)
         for place, image in list(active.items()):
-            history, own = histories[image], jax.tree.map(lambda term, place=place: term[place], terms)
+            history, own = histories[image], inversion.of_place(terms, place)
             history.append(inversion.taken(own, chunk_steps, configs[image], history))
             inversion.check_finite(history[-1], inversion.steps_done(history[:-1]), image=image)
             if inversion.is_done(configs[image], history):

@@ -111,6 +111,11 @@ def taken(terms: LossTerms, chunk_steps: int, config: InversionConfig, history: 
     return jax.tree.map(lambda term: np.asarray(term[:length]), terms)
 
 
+def of_place(terms: LossTerms, place: int) -> LossTerms:
+    """The losses of one place of a batch."""
+    return jax.tree.map(lambda term: term[place], terms)
+
+
 def result_of(
     generator: Generator, config: InversionConfig, state: InversionState, losses: LossTerms
 ) -> InversionResult:

@@ -66,7 +66,7 @@ def runs(generator, lpips, problems):
         while inside:
             terms, chunk = places.advance(CHUNK), chunk + 1
             for place, image in list(inside.items()):
-                own = jax.tree.map(lambda term, place=place: term[place], terms)
+                own = inversion.of_place(terms, place)
                 history[image].append(inversion.taken(own, CHUNK, CONFIG, history[image]))
                 if inversion.is_done(CONFIG, history[image]):
                     results[image] = places.state(place), inversion.concatenate(history[image])
