@@ -23,6 +23,8 @@ from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
+LARGEST_CHUNK = 25
+"""Steps between two looks at the clock: half a second to a few seconds of work."""
 
 _REPORT = threading.Lock()  # matplotlib draws in one thread at a time
 
@@ -75,6 +77,11 @@ class Engine:
             )
             work.run.finish(metrics)
         return metrics
+
+
+def chunk_steps(snapshot_every: int) -> int:
+    """The longest chunk that ends at every snapshot."""
+    return max(length for length in range(1, LARGEST_CHUNK + 1) if snapshot_every % length == 0)
 
 
 class Listener(Protocol):

@@ -53,7 +53,7 @@ def run(config: Config) -> dict[str, float]:
 
     from convert.found import expected_shapes
     from experiments.snapshot_writer import DISCRIMINATOR_NUMBERS, write_snapshot
-    from jaxgan.generator import GeneratorConfig
+    from jaxgan.generator_config import GeneratorConfig
 
     network = GeneratorConfig.config_f(config.resolution)
     random = np.random.default_rng(0)

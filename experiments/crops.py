@@ -12,7 +12,7 @@ from experiments import face_options, tasks
 from jaxgan import alignment, images, paste
 from jaxgan.alignment import Placement
 from jaxgan.errors import UserError
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 if TYPE_CHECKING:
     from experiments.invert import Config

@@ -175,13 +175,13 @@ def _restore(config, seed, settings, networks, parts, degradations, observed, na
     import jax.numpy as jnp
     import numpy as np
 
-    from experiments import classical, run_folder
+    from experiments import classical, run_settings
     from jaxgan import batch
 
     if settings is None:
         pairs = zip(parts, np.asarray(observed), strict=True)
         return jnp.stack([jnp.asarray(classical.restore(*pair)) for pair in pairs]), None
-    keys = jnp.stack([run_folder.key_for(seed, Path(name), 0) for name in names])
+    keys = jnp.stack([run_settings.key_for(seed, Path(name), 0) for name in names])
     results = batch.invert_batch(
         networks.generator, networks.lpips, observed, degradations, settings, keys, size=config.batch_size
     )

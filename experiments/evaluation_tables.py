@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import report, run_folder
+from experiments import report, run_settings
 from experiments.measures import TITLES
 from experiments.statistics import bootstrap
 from jaxgan import images
@@ -47,7 +47,7 @@ class Table:
                     f"{folder} holds results with other settings ({', '.join(differing)}); choose another --output."
                 )
         folder.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"options": settings, "versions": run_folder.versions()}, indent=2) + "\n")
+        record.write_text(json.dumps({"options": settings, "versions": run_settings.versions()}, indent=2) + "\n")
         self.rows = _read(self._path) if self._path.exists() else []
 
     def has(self, task: str, method: str) -> bool:

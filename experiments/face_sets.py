@@ -13,7 +13,7 @@ from experiments.crops import load_crops
 from experiments.invert import Config as InvertConfig
 from jaxgan import images
 from jaxgan.errors import UserError
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 DATA = Path(images.__file__).parent / "data"
 SHIPPED = {"heldout": DATA / "heldout.npz", "development": DATA / "development.npz"}

@@ -8,7 +8,7 @@ activations and Adam are left out: they are limited by memory, and are a few per
 
 from __future__ import annotations
 
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.vgg import STAGES
 
 

@@ -181,10 +181,10 @@ def _restore_many(config: Config, generator: Generator, lpips: LPIPS, photograph
     """Restores several photographs, and keeps a manifest of them."""
     import jax
 
-    from experiments import cluster, contact_sheet, manifest, run_folder
+    from experiments import cluster, contact_sheet, manifest, run_settings
     from experiments.restoration import Restoration
 
-    settings = {"options": run_folder.options(config), "batch_size": config.batch_size}
+    settings = {"options": run_settings.options(config), "batch_size": config.batch_size}
     record = manifest.Manifest(root / manifest.name(config.shard), settings, resume=config.resume)
     left = [photo for photo in photographs if not (record.is_finished(photo.name) and photo.is_complete())]
     if len(left) < len(photographs):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import run_folder
+from experiments import run_settings
 from jaxgan.errors import UserError
 
 State = Literal["started", "finished", "failed"]
@@ -35,7 +35,7 @@ class Manifest:
             self._append({"settings": settings})
             return
         _cut_half_a_line(path)
-        if differing := run_folder.differences(header, settings):
+        if differing := run_settings.differences(header, settings):
             raise UserError(
                 f"{path} was started with other settings ({'; '.join(differing)}); repeat its command to resume it, "
                 "or choose another --output."

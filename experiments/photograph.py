@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments import face_options, paste_back, restarts, run_folder, tasks
+from experiments import face_options, paste_back, restarts, run_folder, run_settings, tasks
 from experiments.crops import Crop, load_crops
 from experiments.run_folder import RunFolder
 from experiments.sources import Source
@@ -62,7 +62,7 @@ class Photograph:
             for config in restarts.configs(self.config):
                 planned.append((folder, restarts.folder(folder, self.config, config.seed), config, crop, pair))
         claims = {
-            path: run_folder.settings(config, settings, self.path, generator) for _, path, config, _, _ in planned
+            path: run_settings.settings(config, settings, self.path, generator) for _, path, config, _, _ in planned
         }
         runs = RunFolder.claim(claims, resume=resume, overwrite=overwrite)
         template = inversion.template(generator, settings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 
-from experiments import batch_run, batch_size, restarts, run_folder, tasks
+from experiments import batch_run, batch_size, restarts, tasks
 from experiments.batch_run import Engine
 from experiments.photograph import Photograph
 from experiments.work import CannotGoOn, Work, explain_how_to_go_on
@@ -133,7 +133,7 @@ class Restoration:
             self.generator,
             self.lpips,
             self._prior(settings),
-            run_folder.chunk_steps(config.snapshot_every),
+            batch_run.chunk_steps(config.snapshot_every),
             self.devices,
         )
         size = self.batch_size

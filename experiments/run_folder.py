@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import json
 import os
-import platform
 import shutil
 import time
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
-from jaxgan import checkpoints, images
+from experiments import run_checkpoint, run_settings
+from jaxgan import images
 from jaxgan.errors import UserError
-from jaxgan.generator import Generator
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
-
-if TYPE_CHECKING:
-    from experiments.invert import Config
-
-LARGEST_CHUNK = 25
-"""Steps between two looks at the clock: half a second to a few seconds of work."""
 
 
 def plan(output: Path, paths: Sequence[Path]) -> list[Path]:
@@ -90,51 +77,6 @@ def copy_record(source: Path, target: Path, **facts: Any) -> None:
     _write_record(target, _read_record(source) | facts)
 
 
-def key_for(seed: int, path: Path, face: int = 0) -> jax.Array:
-    """The key of a face: from the seed, the photograph's file name and the face, never from its place among others."""
-    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.name.encode()))
-    return jax.random.fold_in(key, face) if face else key
-
-
-def chunk_steps(snapshot_every: int) -> int:
-    """The longest chunk that ends at every snapshot."""
-    return max(length for length in range(1, LARGEST_CHUNK + 1) if snapshot_every % length == 0)
-
-
-def options(config: Config) -> dict[str, Any]:
-    """The options that decide a result; the others are recorded elsewhere, or have no effect on it."""
-    places = ("image", "jobs", "output", "resume", "overwrite", "checkpoint_seconds", "paste_back", "paste_format")
-    company = ("batch_size", "shard", "cluster", "seeds", "restarts")
-    return {k: v for k, v in dataclasses.asdict(config).items() if k not in (*places, *company)}
-
-
-def settings(config: Config, inversion: InversionConfig, path: Path, generator: Generator) -> dict[str, Any]:
-    """What decides the result of a run: a resumed run must agree in all of it."""
-    facts = {
-        "options": options(config),
-        "inversion": dataclasses.asdict(inversion),
-        "image": str(path),
-        "image_sha256": checkpoints.sha256(path),
-        "mask_sha256": None if config.mask is None else checkpoints.sha256(config.mask),
-        "landmarks_sha256": [checkpoints.sha256(file) for file in config.landmarks],
-        "generator": dataclasses.asdict(generator.config),
-    }
-    return json.loads(json.dumps(facts, default=str))  # as a file gives it back, so that the two can be compared
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computed the result, and the machine."""
-    packages = {
-        name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    }
-    return {
-        **packages,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "device": str(jax.devices()[0]),
-    }
-
-
 class RunFolder:
     """Output folder of one photograph.
 
@@ -185,15 +127,7 @@ class RunFolder:
         Raises:
           OSError: it cannot be written; the one before it is untouched.
         """
-        step = int(state.step)
-        tree = _to_dict({"state": state, "losses": losses})
-        _check_space(self.path, 2 * sum(array.nbytes for array in tree.values()))
-        try:
-            with self._manager() as manager:
-                if manager.latest_step() != step:
-                    manager.save(step, args=ocp.args.StandardSave(tree))
-        except Exception as error:  # Orbax lets errors of tensorstore and of the file system through
-            raise OSError(f"{self.path / 'latents'} cannot be written: {_reason(error)}") from error
+        run_checkpoint.save(self.path / "latents", state, losses)
         self._last_checkpoint = time.monotonic()
 
     def restore(self, template: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms] | None:
@@ -204,30 +138,7 @@ class RunFolder:
         Raises:
           UserError: the checkpoint does not fit, or holds NaN.
         """
-        with self._manager() as manager:
-            step = manager.latest_step()
-            if step is None:
-                return None
-            try:
-                tree = manager.restore(step, args=ocp.args.StandardRestore())
-            except Exception as error:  # Orbax lets errors of tensorstore and of the file system through
-                raise UserError(
-                    f"{self.path / 'latents'} cannot be read: {_reason(error)}; start again with --overwrite."
-                ) from error
-        template = {"losses": template[1], "state": template[0]}
-        expected = _to_dict(template)
-        damaged = sorted(expected.keys() ^ tree.keys())
-        for name in sorted(expected.keys() & tree.keys()):
-            shape = (step,) if name.startswith("losses") else np.shape(expected[name])
-            if np.shape(tree[name]) != shape or np.isnan(tree[name]).any():
-                damaged.append(name)
-        if damaged:
-            raise UserError(
-                f"{self.path / 'latents'}: {', '.join(damaged)} missing, misshapen or NaN; "
-                "start again with --overwrite."
-            )
-        restored = jax.tree.unflatten(jax.tree.structure(template), [tree[name] for name in expected])
-        return jax.device_put(restored["state"]), restored["losses"]
+        return run_checkpoint.restore(self.path / "latents", template)
 
     def write_snapshot(self, step: int, image: jax.Array) -> None:
         """Keeps a picture of the iterate for `progress.gif`."""
@@ -244,17 +155,11 @@ class RunFolder:
         self._record = {**self._record, "finished": _now(), "result": result}
         _write_record(self.path, self._record)
 
-    def _manager(self) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
-        )
-        return ocp.CheckpointManager((self.path / "latents").absolute(), options=options)
-
 
 def _check_claim(path: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
     found = _read_record(path)
     if resume and found is not None:
-        if differing := differences(found["settings"], settings):
+        if differing := run_settings.differences(found["settings"], settings):
             raise UserError(
                 f"{path} was started with other settings ({'; '.join(differing)}); repeat its command to resume it, "
                 "or choose another --output."
@@ -275,7 +180,13 @@ def _make(path: Path, settings: dict[str, Any], made: list[Path]) -> dict[str, A
         shutil.rmtree(path)
     made += [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    record = {"settings": settings, "versions": versions(), "started": _now(), "finished": None, "result": None}
+    record = {
+        "settings": settings,
+        "versions": run_settings.versions(),
+        "started": _now(),
+        "finished": None,
+        "result": None,
+    }
     _write_record(path, record)
     return record
 
@@ -292,31 +203,6 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         return record if {"settings", "finished"} <= record.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """What differs between two trees of settings, a phrase each."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [line for k in sorted(old.keys() | new.keys()) for line in differences(old.get(k), new.get(k), k)]
-    return [] if old == new else [f"{name}: {old} then, {new} now"]
-
-
-def _to_dict(tree: Any) -> dict[str, np.ndarray]:
-    """Flattens to {"state.latents.w": array, ...}, names that other tools can read."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _reason(error: Exception) -> str:
-    """The end, where the cause stands, of the first line of an error of Orbax; the others hold a stack trace."""
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return line if len(line) <= 200 else f"...{line[-200:]}"
-
-
-def _check_space(path: Path, needed: int) -> None:
-    """Tells of a full disk before Orbax meets it, whose threads print their tracebacks past any `except`."""
-    if shutil.disk_usage(path).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _now() -> str:

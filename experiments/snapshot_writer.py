@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from convert import official_names
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 DISCRIMINATOR_NUMBERS = 29_000_000
 """Parameters of the 1024x1024 discriminator, of which only the size matters here (StyleGAN2, Table 5)."""

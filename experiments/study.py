@@ -57,7 +57,7 @@ class Config:
 def run(config: Config) -> Findings:
     """Runs the command; prints the finding and returns it."""
     import jaxgan
-    from experiments import face_sets, measures, run_folder
+    from experiments import face_sets, measures, run_settings
     from experiments.studies import figures
     from experiments.studies.setup import Setup
     from jaxgan import InversionConfig
@@ -90,8 +90,8 @@ def run(config: Config) -> Findings:
     write_csv(output / "results.csv", findings.rows)
     figures.save(findings.figure, output / "figure.png")
     (output / "finding.md").write_text(findings.text + "\n")
-    record = {"options": run_folder.options(config), "faces": len(setup.indices), "steps": steps}
-    record["versions"] = run_folder.versions()
+    record = {"options": run_settings.options(config), "faces": len(setup.indices), "steps": steps}
+    record["versions"] = run_settings.versions()
     (output / "config.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
     print(findings.text)
     return findings

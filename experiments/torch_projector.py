@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from flax import nnx
 
 from jaxgan.checkpoints import network_arrays
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import IMAGE_SCALE, IMAGE_SHIFT, TAPS
 from jaxgan.optimization import InversionState, Problem

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, run_folder
+from experiments import cli, run_settings
 from experiments.crops import Crop
 from experiments.run_folder import RunFolder
 from jaxgan import images, inversion
@@ -81,7 +81,7 @@ class Work:
         true, assumed = degradations
         photo = jnp.asarray(images.to_float(crop.target))
         observed = assumed.hide_missing(photo) if config.already_degraded else degrade(true, photo)
-        key = run_folder.key_for(config.seed, path, crop.index)
+        key = run_settings.key_for(config.seed, path, crop.index)
         work = cls(run, config, settings, None if config.already_degraded else photo, observed, assumed, key)
         if template is not None and (reached := run.restore(template)):
             work.state, work.history = reached[0], [reached[1]]

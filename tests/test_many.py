@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import jaxgan
-from experiments import batch_size, run_folder
+from experiments import batch_size, run_settings
 from experiments.invert import main
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
@@ -224,7 +224,7 @@ def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, tmp_p
         broken = jax.random.key_data(key).tolist() == bad
         return state._replace(latents=state.latents._replace(w=state.latents.w * np.nan)) if broken else state
 
-    bad = jax.random.key_data(run_folder.key_for(0, Path("face1.png"))).tolist()
+    bad = jax.random.key_data(run_settings.key_for(0, Path("face1.png"))).tolist()
     monkeypatch.setattr(optimization, "initial_state", start_broken)
     options = ("--task", "inpaint", *QUICK, "--image", faces, "--batch-size", 2, "--output", tmp_path / "out")
     code, stderr = call(*options)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import run_folder
+from experiments import run_settings
 from experiments.statistics import bootstrap
 from experiments.studies import figures
 from experiments.studies.recipes import RECIPES, REFERENCE, Recipe, run_recipe
@@ -93,7 +93,7 @@ def _run(setup: Setup, recipe: Recipe) -> list[Row]:
     ]
     jax.block_until_ready(problems)
     start_seconds = (time.perf_counter() - start) / len(truths)
-    keys = [run_folder.key_for(setup.seed, Path(name)) for name in setup.faces.names]
+    keys = [run_settings.key_for(setup.seed, Path(name)) for name in setup.faces.names]
     rows = []
     restored, curves, step_seconds = run_recipe(setup.generator, setup.lpips, recipe, problems, jnp.stack(truths), keys)
     for name, truth, image, curve in zip(setup.faces.names, truths, restored, curves, strict=True):

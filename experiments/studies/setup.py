@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import measures, report, run_folder
+from experiments import measures, report, run_settings
 from experiments.face_sets import FaceSet
 from experiments.measures import Whitening
 from jaxgan import batch, images
@@ -111,7 +111,7 @@ class Setup:
             observed,
             assumed,
             configs,
-            jnp.stack([run_folder.key_for(self.seed, Path(name)) for name in names]),
+            jnp.stack([run_settings.key_for(self.seed, Path(name)) for name in names]),
             size=self.batch_size,
         )
         restored = jnp.stack([result.image for result in results])
