@@ -56,7 +56,7 @@ class Stylegan2:
 
     def run(self) -> None:
         """Converts and reports."""
-        from convert import inspection, known_files, output_folder, stylegan2, torch_files
+        from convert import file_kinds, inspection, known_files, output_folder, stylegan2
         from jaxgan import checkpoints
         from jaxgan.errors import UserError
 
@@ -69,7 +69,7 @@ class Stylegan2:
             raise UserError(f"{self.file} has SHA-256 {digest}, expected {self.expect_sha256}; download it again.")
         settings = {"alignment_scale": self.alignment_scale, "source": self.file.name, "source_sha256": digest}
         found = stylegan2.find(self.file, which=self.which, like=self.like, **settings)
-        with torch_files.named(self.file):
+        with file_kinds.named(self.file):
             config, weights = found.config, found.weights()
         licence = known_files.licence_note(digest)
         conversion = _conversion(found.format, {self.file.name: digest}) | {"which": self.which, "licence": licence}
@@ -251,10 +251,10 @@ def _print(text: str, stream: TextIO | None = None) -> None:
 
 
 def _sha256(path: Path) -> str:
-    from convert import torch_files
+    from convert import file_kinds
     from jaxgan import checkpoints
 
-    torch_files.recognise(path)  # a clear error for a missing file or a folder
+    file_kinds.recognise(path)  # a clear error for a missing file or a folder
     return checkpoints.sha256(path)
 
 

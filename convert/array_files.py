@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 
-from convert import torch_files
+from convert import file_kinds
 from convert.torch_tensors import CheckpointFileError
 
 MAX_EXPANSION = 2
@@ -23,7 +23,7 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     size = os.path.getsize(path)
     try:
-        with torch_files.named(path), zipfile.ZipFile(path) as archive:
+        with file_kinds.named(path), zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if sum(info.file_size for info in entries) > MAX_EXPANSION * size:
                 raise CheckpointFileError(

@@ -12,7 +12,8 @@ from flax import nnx
 
 from convert import rules
 from jaxgan.checkpoints import network_shapes
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.safe_pickle import brief
 
 MAX_SIZE, MAX_LAYERS = 2**14, 64

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from convert import stylegan2, torch_files
+from convert import file_kinds, stylegan2, torch_files
 from convert.found import Found
 from convert.rules import ConversionError
 from convert.torch_files import Module, TensorflowNetwork
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.safe_pickle import brief
 
 
@@ -23,7 +23,7 @@ def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[s
       CheckpointFileError: the file cannot be read at all. A network that is not supported is described all the same.
     """
     content = stylegan2.read_content(path)
-    with torch_files.named(path):
+    with file_kinds.named(path):
         lines = _describe(path, content, which, like)
     return [line.replace("\n", "\\n") for line in lines]  # names of a file may be any text
 

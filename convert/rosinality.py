@@ -22,7 +22,7 @@ from convert import rules
 from convert.found import Found
 from convert.inference import infer_channels, infer_taps, vector_size
 from convert.rules import BATCHED_CONV, BATCHED_FEATURES, CHANNELS, IDENTITY, LINEAR, MAP, SCALAR, ConversionError
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 SIGN = "input.input"
 """The array by whose name these state dicts are told."""

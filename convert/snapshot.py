@@ -18,7 +18,7 @@ from convert.found import Found
 from convert.inference import infer_channels, infer_taps, number, plain
 from convert.rules import ConversionError
 from convert.torch_files import Module
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.safe_pickle import brief
 
 FORMAT = "stylegan2-ada-pytorch"

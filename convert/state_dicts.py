@@ -21,7 +21,8 @@ from convert.found import Found, check_sizes
 from convert.inference import infer_taps
 from convert.rules import ConversionError
 from jaxgan.checkpoints import DEMO_FOLDER
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 
 FORMAT = "state-dict"
 OFFICIAL_SIGN = "synthesis.b4.const"

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from convert import array_files, other_networks, snapshot, state_dicts, tensorflow, torch_files
+from convert import array_files, file_kinds, other_networks, snapshot, state_dicts, tensorflow, torch_files
 from convert.found import Found
 from convert.rules import ConversionError
 from convert.torch_files import CheckpointFileError
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 Which = Literal["g_ema", "g"]
 
@@ -29,7 +29,7 @@ def read(
       ConversionError: it holds another network, or its arrays do not fit.
     """
     found = find(path, which=which, like=like, **settings)
-    with torch_files.named(path):
+    with file_kinds.named(path):
         return found.config, found.weights()
 
 
@@ -53,7 +53,7 @@ def find_in_content(
     path: str | os.PathLike, content: Any, *, which: Which, like: Path | None, **settings: Any
 ) -> Found:
     """`find` in what `read_content` has read; `path` is for the messages."""
-    with torch_files.named(path):
+    with file_kinds.named(path):
         return _find(content, which, like, settings)
 
 
@@ -82,7 +82,7 @@ def read_content(path: str | os.PathLike) -> Any:
       CheckpointFileError: the file cannot be read; if the names in it tell another network, that is said.
       ConversionError: it is a TorchScript archive.
     """
-    kind = torch_files.recognise(path)
+    kind = file_kinds.recognise(path)
     if kind == "torchscript":
         raise ConversionError(f"{path} is a TorchScript archive, not a generator.")
     if kind == "npz":

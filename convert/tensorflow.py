@@ -20,7 +20,7 @@ from convert.found import Found
 from convert.inference import architecture_of, infer_channels, number, plain, vector_size
 from convert.rules import BATCHED_FEATURES, FLIPPED_CONV, IDENTITY, MAP, PLUS_ONE, ConversionError
 from convert.torch_files import TensorflowNetwork
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.safe_pickle import brief
 
 FORMAT = "stylegan2-tensorflow"

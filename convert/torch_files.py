@@ -13,13 +13,12 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from convert.file_kinds import named, opened_zip, recognise
 from convert.torch_tensors import (
-    LEGACY_MAGIC,
     STORAGE_TYPES,
     TENSOR_GLOBALS,
     CheckpointFileError,
@@ -29,10 +28,8 @@ from convert.torch_tensors import (
     read_storage,
     read_zip,
 )
-from jaxgan.errors import UserError
 from jaxgan.safe_pickle import NUMPY_GLOBALS, brief
 
-Kind = Literal["pickle", "legacy", "zip", "torchscript", "npz", "safetensors"]
 MAX_MODULES = 5_000
 """A module may be shared, so that a small file could describe an exponential tree; a 1024x1024 generator has 80."""
 
@@ -107,43 +104,6 @@ class _ScriptGlobals(dict):
         return self.setdefault(key, type("ScriptObject", (ScriptObject,), {}))
 
 
-def recognise(path: str | os.PathLike) -> Kind:
-    """Tells by its content what kind of checkpoint a file is.
-
-    Raises:
-      CheckpointFileError: missing, a directory, empty, a text or HTML page, a Git LFS pointer, or nothing known.
-    """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            raise CheckpointFileError(f"{path} is a directory; expected a file.")
-        if path.exists() and not path.is_file():
-            raise CheckpointFileError(f"{path} is no regular file; expected a file.")  # a pipe could wait for ever
-        with open(path, "rb") as file:
-            head = file.read(1024)
-    except OSError as error:
-        raise CheckpointFileError(f"{path} cannot be read: {error.strerror}.") from None
-    if not head:
-        raise CheckpointFileError(f"{path} is empty; download it again.")
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointFileError(
-            f"{path}: this is a Git LFS pointer, not the weights; fetch them with `git lfs pull` in its repository."
-        )
-    if head.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")):
-        raise CheckpointFileError(f"{path} is a compressed file; unpack it first.")
-    if head.startswith(b"PK\x03\x04"):
-        return _zip_kind(path)
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "legacy" if LEGACY_MAGIC.to_bytes(10, "little") in head[:20] else "pickle"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return "safetensors"
-    if head.lstrip()[:1] == b"<":
-        raise CheckpointFileError(f"{path} is an HTML or XML page, probably of a failed download; download it again.")
-    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
-        raise CheckpointFileError(f"{path} is a text file; expected a checkpoint (.pkl, .pt, .safetensors or .npz).")
-    raise CheckpointFileError(f"{path} is no checkpoint of a known kind (pickle, torch.save, safetensors, npz).")
-
-
 def read_snapshot(path: str | os.PathLike) -> Any:
     """Reads a snapshot of the StyleGAN2-ADA or StyleGAN3 project, or a pickle of the TensorFlow era.
 
@@ -169,7 +129,7 @@ def read_tensors(path: str | os.PathLike) -> Any:
             return read_legacy(file, TENSOR_GLOBALS)
     if kind != "zip":
         raise CheckpointFileError(f"{path} is of kind {kind!r}; expected a file written by torch.save.")
-    with _opened_zip(path) as archive:
+    with opened_zip(path) as archive:
         root = _zip_root(archive)
         return read_zip(archive, f"{root}/data.pkl", f"{root}/data", TENSOR_GLOBALS)
 
@@ -184,7 +144,7 @@ def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     if (kind := recognise(path)) != "torchscript":
         raise CheckpointFileError(f"{path} is of kind {kind!r}; expected a TorchScript archive.")
-    with _opened_zip(path) as archive:
+    with opened_zip(path) as archive:
         root = _zip_root(archive)
         lists = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
         own = {("torch.jit._pickle", name): lambda items: items for name in lists}
@@ -266,36 +226,6 @@ def _opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
     recognise(path)
     with open(path, "rb") as file, named(path):
         yield file
-
-
-@contextmanager
-def _opened_zip(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
-    with named(path):
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, RecursionError, MemoryError) as error:
-            raise CheckpointFileError(f"truncated or damaged zip ({error}).") from None
-        with archive:
-            yield archive
-
-
-@contextmanager
-def named(path: str | os.PathLike) -> Iterator[None]:
-    """Puts the file's name before the errors that lack it."""
-    try:
-        yield
-    except UserError as error:
-        if str(path) in str(error):
-            raise
-        raise type(error)(f"{path}: {error}") from error
-
-
-def _zip_kind(path: Path) -> Kind:
-    with _opened_zip(path) as archive:
-        names = archive.namelist()
-    if names and all(name.endswith(".npy") for name in names):
-        return "npz"
-    return "torchscript" if any(name.endswith("/constants.pkl") for name in names) else "zip"
 
 
 def _zip_root(archive: zipfile.ZipFile) -> str:

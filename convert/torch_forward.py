@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 Tensors = Callable[[str], torch.Tensor]
 """`get("b8.conv0.weight")`: an array under the official name and in PyTorch's layout, whatever the file's."""

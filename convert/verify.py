@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import stylegan2, torch_files
+from convert import file_kinds, stylegan2
 from jaxgan.errors import UserError
 
 SAMPLES, SEED = 2, 0
@@ -45,7 +45,7 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
     like = folder if stylegan2.needs_example(content) else None
     which = "g_ema" if like else _which(folder)
     found = stylegan2.find_in_content(path, content, which=which, like=like, **settings)
-    with torch_files.named(path):
+    with file_kinds.named(path):
         found.weights()  # names everything that is missing or misshapen, before it is used
     if found.config != config:
         raise UserError(f"{folder} holds another network than {path}: {config} and {found.config}.")

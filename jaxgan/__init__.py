@@ -3,7 +3,8 @@
 from jaxgan.checkpoints import load_generator, load_lpips
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import CheckpointError
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.inversion import InversionResult, invert
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS

@@ -24,7 +24,8 @@ from flax import nnx
 
 from jaxgan import lpips_weights
 from jaxgan.errors import CheckpointError
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 from jaxgan.lpips import LPIPS
 
 FORMAT_VERSION = 1

@@ -10,7 +10,7 @@ import torch
 from convert import official_names, rosinality, rules, tensorflow
 from convert.found import expected_shapes
 from experiments.snapshot_writer import write_snapshot
-from jaxgan.generator import GeneratorConfig
+from jaxgan.generator_config import GeneratorConfig
 
 NETWORKS = {
     "orig, gray, 2 layers": GeneratorConfig(

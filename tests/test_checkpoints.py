@@ -13,7 +13,8 @@ from flax import nnx
 
 from jaxgan import checkpoints, lpips_weights
 from jaxgan.errors import CheckpointError
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 
 CONFIG = GeneratorConfig(
     16, z_dim=6, w_dim=5, mapping_layers=2, channel_base=64, channel_max=8, conv_clamp=256.0, alignment_scale=0.5

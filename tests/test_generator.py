@@ -9,7 +9,8 @@ from parity import REFERENCE, call, nhwc, relative_error
 
 from convert import stylegan2
 from jaxgan import checkpoints, latents
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 
 NETWORKS = ["ada_tiny", "ada_cond_tiny", "ada_clamp_fp16_tiny", "ada_resnet_tiny"]
 TOLERANCE = 1e-5  # relative L2, the contract; the errors seen are written beside each comparison

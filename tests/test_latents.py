@@ -8,7 +8,8 @@ from flax import nnx
 from parity import relative_error
 
 from jaxgan import latents
-from jaxgan.generator import Generator, GeneratorConfig
+from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
 
 
 def network(c_dim: int) -> Generator:

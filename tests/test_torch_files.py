@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from convert import torch_files
+from convert import file_kinds, torch_files
 from convert.torch_files import CheckpointFileError, Module, flat_arrays
 from convert.torch_tensors import rebuild_tensor
 
@@ -195,7 +195,7 @@ def _replace_entry(path: Path, ending: str, data: bytes, compression: int = zipf
 def test_other_files_are_named(tmp_path, content, message):
     (tmp_path / "a.pkl").write_bytes(content)
     with pytest.raises(CheckpointFileError, match=message):
-        torch_files.recognise(tmp_path / "a.pkl")
+        file_kinds.recognise(tmp_path / "a.pkl")
 
 
 def test_missing_files_and_directories_are_named(tmp_path):
@@ -255,7 +255,7 @@ def test_an_exponential_tree_of_shared_modules_is_refused():
 
 
 def _read_any(path: Path) -> None:
-    kind = torch_files.recognise(path)
+    kind = file_kinds.recognise(path)
     value = torch_files.read_snapshot(path) if kind in ("pickle", "tensorflow") else torch_files.read_tensors(path)
     flat_arrays(value)
 
