@@ -5,6 +5,9 @@ import os
 import jaxtyping
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other worker
+# LLVM's optimisations are half of the time that programs take to compile. Few tests make steps enough to win it back;
+# for the slow ones set XLA_FLAGS yourself, to nothing for example.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
 
 import json  # noqa: E402
