@@ -85,9 +85,10 @@ def run(cell: Cell) -> dict[str, Any]:
     result: dict[str, Any] = {
         "device": device.device_kind,
         "flops_per_step": flops.of_step(generator.config, settings.feature_size),
+        "peak_tflops": flops.peak_of_step(generator.config, device.device_kind, cell.precision, settings.feature_size),
     }
     if device.platform == "cpu":
-        result["device"], result["cpu_tflops"] = cpu_name(), flops.measured_cpu_tflops()
+        result["device"], result["peak_tflops"] = cpu_name(), flops.measured_cpu_tflops()
 
     advance: dict[str, Callable[[], Any]] = {}
     first: dict[str, np.ndarray] = {}

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments import flops
-
 COLUMNS = (
     *("network", "batch", "precision", "ms / step", "ms / image", "images / h", "TFLOP/s", "of peak", "compile"),
     *("memory", "PyTorch: ms / image", "memory", "JAX / PyTorch"),
@@ -30,7 +28,7 @@ def _line(row: dict[str, Any]) -> list[str]:
     else:
         per_image = per_step / row["batch_size"]
         reached = row["flops_per_step"] / per_image / 1e9  # FLOP per millisecond, in TFLOP/s
-        peak = row.get("cpu_tflops") or flops.peak_tflops(row["device"], row["precision"])
+        peak = row["peak_tflops"]
         cells += [f"{per_step:.1f}", f"{per_image:.1f}", f"{3600e3 / (STEPS * per_image):.3g}", f"{reached:.3g}"]
         cells += ["?" if peak is None else f"{100 * reached / peak:.0f} %", f"{row['jax_compile_s']:.0f} s"]
         cells.append(_gigabytes(row["jax_peak_bytes"]))

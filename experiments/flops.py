@@ -9,6 +9,7 @@ activations and Adam are left out: they are limited by memory, and are a few per
 from __future__ import annotations
 
 from jaxgan.generator_config import GeneratorConfig
+from jaxgan.precision import FORMATS, Precision
 from jaxgan.vgg import STAGES
 
 
@@ -53,9 +54,16 @@ PEAKS = {
 GPU", whose numbers for tensor cores are with sparsity and were halved."""
 
 
-def peak_tflops(device_kind: str, precision: str) -> float | None:
-    """Published peak of a device in a precision; None if it is not in the table."""
-    return PEAKS.get(device_kind, {}).get(precision)
+def peak_of_step(
+    config: GeneratorConfig, device_kind: str, precision: Precision, feature_size: int = 256
+) -> float | None:
+    """TFLOP/s of a step whose every product runs at its format's published peak; None for a device without an entry."""
+    if device_kind not in PEAKS:
+        return None
+    formats, peaks = FORMATS[precision], PEAKS[device_kind]
+    synthesis, features = of_synthesis(config), of_features(min(config.resolution, feature_size))
+    of_generator, of_vgg = (peaks[formats.products if f == "float32" else f] for f in (formats.generator, formats.vgg))
+    return (synthesis + features) / (synthesis / of_generator + features / of_vgg)
 
 
 def measured_cpu_tflops(size: int = 2048, repeats: int = 5) -> float:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from flax import nnx
 
+from jaxgan import precision
 from jaxgan.checkpoints import network_arrays
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.inversion_config import InversionConfig
@@ -42,8 +43,9 @@ class Projector:
           config: settings; their precision decides PyTorch's global switches for TF32, too.
           device: "cpu" or "cuda".
         """
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tensorfloat32"
-        self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision, torch.float32)
+        formats = precision.FORMATS[config.precision]
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = formats.products == "tensorfloat32"
+        self.dtype, self.vgg_dtype = getattr(torch, formats.generator), getattr(torch, formats.vgg)
         self.scaler = torch.amp.GradScaler(device, enabled=config.precision == "float16")
         self.device = device
         self.shape: GeneratorConfig = generator.config
@@ -148,8 +150,8 @@ class Projector:
                 x = F.max_pool2d(x, 2)
             for layer in range(1, depth + 1):
                 name = f"vgg/conv{stage}_{layer}"
-                kernel, bias = (self.vgg[f"{name}/{part}"].to(self.dtype) for part in ("kernel", "bias"))
-                x = F.relu(F.conv2d(x.to(self.dtype), kernel, bias, padding=1))
+                kernel, bias = (self.vgg[f"{name}/{part}"].to(self.vgg_dtype) for part in ("kernel", "bias"))
+                x = F.relu(F.conv2d(x.to(self.vgg_dtype), kernel, bias, padding=1))
             lin = self.vgg[f"lin/{tuple(TAPS)[stage - 1]}"].view(1, -1, 1, 1)
             taps = x.float()
             unit = taps / (taps.square().sum(1, keepdim=True).sqrt() + 1e-10)

@@ -220,13 +220,13 @@ def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: La
 
 def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
     """`synthesis(ws, noise)` and `lpips.features(image)` with the settings' precision; the network comes first."""
-    dtype = precision.activation_dtype(config.precision)
+    formats = precision.FORMATS[config.precision]
 
     def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
-        return synthesis(ws, noise, dtype=dtype)
+        return synthesis(ws, noise, dtype=formats.generator)
 
     def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
-        return lpips.features(image, dtype=dtype)
+        return lpips.features(image, dtype=formats.vgg)
 
     if config.precision == "float16":
         return precision.balance_gradient(synthesize), precision.balance_gradient(features_of)

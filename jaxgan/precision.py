@@ -2,9 +2,11 @@
 
 float32 is what the reference computes in. On GPUs with tensor cores XLA would round the operands of float32 products to
 10 bits of mantissa (TF32) unless told otherwise, so "float32" asks for full products and "tensorfloat32" for those.
-"bfloat16" and "float16" hold activations and kernels of the large convolutions (synthesis blocks, VGG16) in 16 bits.
-Sums inside a convolution, styles, demodulation, the image, LPIPS, noise maps, w and Adam's moments stay float32. On
-CPUs TF32 is float32, and 16 bits are emulated: operands are rounded, products and sums are float32.
+"float16" holds activations and kernels of the large convolutions (synthesis blocks, VGG16) in 16 bits, "bfloat16" those
+of VGG16 only: 8 bits of mantissa in the generator, of which "bfloat16" asks TF32, ended at a LPIPS 6 % above that of
+float32 (experiments/BENCHMARK.md). Sums inside a convolution, styles, demodulation, the image, LPIPS, noise maps, w and
+Adam's moments stay float32. On CPUs TF32 is float32, and 16 bits are emulated: operands are rounded, products and sums
+are float32.
 
 References:
   Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, App. D (mixed precision),
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +28,30 @@ Precision = Literal["float32", "tensorfloat32", "bfloat16", "float16"]
 NAMES: tuple[str, ...] = get_args(Precision)
 
 
-def activation_dtype(precision: Precision) -> jnp.dtype:
-    """What activations and kernels of the large convolutions are stored in."""
-    return jnp.dtype("float32" if precision == "tensorfloat32" else precision)
+class Formats(NamedTuple):
+    """What a precision stands for.
+
+    Attributes:
+      generator, vgg: what activations and kernels of the large convolutions are stored in.
+      products: how float32 numbers are multiplied.
+    """
+
+    generator: str
+    vgg: str
+    products: Literal["float32", "tensorfloat32"]
+
+
+FORMATS: dict[Precision, Formats] = {
+    "float32": Formats("float32", "float32", "float32"),
+    "tensorfloat32": Formats("float32", "float32", "tensorfloat32"),
+    "bfloat16": Formats("float32", "bfloat16", "tensorfloat32"),
+    "float16": Formats("float16", "float16", "float32"),
+}
 
 
 def products(precision: Precision) -> AbstractContextManager:
     """Functions traced in this context compute float32 products in full, or in TF32 where that is asked for."""
-    return jax.default_matmul_precision("tensorfloat32" if precision == "tensorfloat32" else "float32")
+    return jax.default_matmul_precision(FORMATS[precision].products)
 
 
 def prescale(

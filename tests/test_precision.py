@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,10 @@ from parity import REFERENCE, relative_error
 
 import jaxgan
 from convert import stylegan2
-from jaxgan import batch, checkpoints, latents, optimization, precision
+from jaxgan import batch, checkpoints, images, latents, optimization, precision
 from jaxgan.inversion_config import InversionConfig
 
+HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
 CONFIG = InversionConfig(steps=10, w_samples=100, noise_reg_weight=0.0)
 
 
@@ -93,11 +95,11 @@ def gradients(generator, lpips, problem):
 
 @pytest.mark.parametrize(
     ("name", "of_loss", "of_w", "of_noise"),
-    # About ten times what was seen of the loss, three times of gradients, which flips of ReLU and pooling dominate.
-    [("float16", 5e-3, 0.1, 0.3), ("bfloat16", 2e-2, 0.2, 0.75)],
+    # Some times what was seen of the loss, three times of gradients, which flips of ReLU and pooling dominate.
+    [("float16", 5e-3, 0.1, 0.3), ("bfloat16", 2e-2, 0.1, 0.45)],
 )
 def test_losses_and_gradients(gradients, name, of_loss, of_w, of_noise):
-    """Seen, of loss, w and the worst noise map: float16 6e-4, 0.035, 0.10; bfloat16 2e-3, 0.054, 0.25."""
+    """Seen, of loss, w and the worst noise map: float16 9e-4, 0.040, 0.11; bfloat16 5e-3, 0.034, 0.15."""
     (loss, gradient), (expected_loss, expected) = gradients[name], gradients["float32"]
     np.testing.assert_allclose(loss, expected_loss, rtol=of_loss)
     assert relative_error(gradient.w, expected.w) < of_w
@@ -142,15 +144,15 @@ def small(lpips):
 
 
 @pytest.mark.parametrize(
-    ("name", "products", "dtype"),
+    ("name", "products", "dtypes"),
     [
-        ("float32", "HIGHEST", "f32"),
-        ("tensorfloat32", "HIGH", "f32"),
-        ("bfloat16", "HIGHEST", "bf16"),
-        ("float16", "HIGHEST", "f16"),
+        ("float32", "HIGHEST", {"f32"}),
+        ("tensorfloat32", "HIGH", {"f32"}),
+        ("bfloat16", "HIGH", {"f32", "bf16"}),
+        ("float16", "HIGHEST", {"f16"}),
     ],
 )
-def test_what_gpus_are_asked_for(small, lpips, name, products, dtype):
+def test_what_gpus_are_asked_for(small, lpips, name, products, dtypes):
     """By default XLA computes float32 products in TF32 there: every product says what it wants."""
     small, problem, state = small
 
@@ -166,7 +168,7 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtype):
     asked = [set(re.findall(r"precision (\w+)>", line) + re.findall(r"precision = \[(\w+), ", line)) for line in found]
     assert all(one == {products} for one in asked), found[0]
     convolutions = [line.rsplit("x", 1)[1] for line in found if line.startswith("stablehlo.convolution")]
-    assert len(convolutions) > 35 and set(convolutions) == {f"{dtype}>"}
+    assert len(convolutions) > 35 and {dtype.removesuffix(">") for dtype in convolutions} == dtypes
 
 
 def test_an_unknown_precision_is_told(unchecked_shapes):
@@ -174,27 +176,35 @@ def test_an_unknown_precision_is_told(unchecked_shapes):
         InversionConfig(precision="float8")
 
 
-def final_distances(demo, lpips, name: str, *, count: int, steps: int) -> np.ndarray:
-    """LPIPS of the results, rendered in float32, after an inversion of faces the network made itself."""
-    keys = jax.random.split(jax.random.key(0), count)
-    z = jax.vmap(lambda key: jax.random.normal(key, (demo.config.z_dim,)))(keys)
-    targets = jax.jit(jax.vmap(lambda z: demo.synthesis(demo.mapping(z))))(z)
-    config = dataclasses.replace(InversionConfig.for_task("invert"), steps=steps, w_samples=1000, precision=name)
-    results = batch.invert_batch(demo, lpips, targets, jaxgan.Identity(), config, keys)
-    images = jnp.stack([result.image for result in results])
-    return np.asarray(jax.jit(jax.vmap(lpips))(images, targets))
+KEYS = 4
+
+
+def final_distances(demo, lpips, name: str) -> np.ndarray:
+    """LPIPS of what a task's defaults make of eight held-out faces, rendered in float32: `[KEYS, 8]`."""
+    with np.load(HELD_OUT) as file:
+        targets = jnp.asarray(images.to_float(file["images"][:8]))
+    config = dataclasses.replace(InversionConfig.for_task("invert"), precision=name)
+    distances = []
+    for seed in range(KEYS):
+        keys = jax.random.split(jax.random.key(seed), len(targets))
+        results = batch.invert_batch(demo, lpips, targets, jaxgan.Identity(), config, keys)
+        found = jnp.stack([result.image for result in results])
+        distances.append(np.asarray(jax.jit(jax.vmap(lpips))(found, targets)))
+    return np.array(distances)
+
+
+@pytest.fixture(scope="module")
+def distances_in_float32(demo, lpips):
+    return final_distances(demo, lpips, "float32")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("bfloat16", marks=pytest.mark.xfail(reason="0.0581 and 0.0552 were seen: 5 % more")),
-        "float16",
-    ],
-)
-def test_the_result_is_as_near_in_16_bits(demo, lpips, name):
-    """Means over 8 targets after 150 steps; single ones differ by 10 % both ways, as with any change of rounding."""
-    expected = final_distances(demo, lpips, "float32", count=8, steps=150)
-    ours = final_distances(demo, lpips, name, count=8, steps=150)
-    assert ours.mean() < 1.01 * expected.mean(), (ours, expected)
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_the_result_is_as_near_in_16_bits(demo, lpips, distances_in_float32, name):
+    """Within 1 %, as far as that can be told: any change of rounding moves the mean of eight faces by 2 or 3 %."""
+    ours, expected = final_distances(demo, lpips, name), distances_in_float32
+    ratios = np.log(ours / expected)
+    error = ratios.std(ddof=1) / ratios.size**0.5
+    print(f"\nLPIPS by key, float32: {expected.mean(1).round(4)}, {name}: {ours.mean(1).round(4)}")
+    print(f"{name}: {np.exp(ratios.mean()):.3f} times that of float32, standard error {error:.3f}")
+    assert error < 0.03 and ratios.mean() < 0.01 + 2 * error
