@@ -65,11 +65,13 @@ def load_crops(path: Path, config: Config, generator: GeneratorConfig, *, say: C
     whole = [crop for crop in crops if crop.mask.all()] if config.tasks == {"inpaint"} else []
     for crop in whole:
         say(f"{path}: face {crop.index}: the mask hides nothing of it, so there is nothing to restore.")
-    if len(whole) == len(crops) and not config.paste_back:
-        raise UserError(
-            f"{path}: the mask {config.mask} hides nothing of the face; expected black pixels where it is to be "
-            "filled in. --paste-back fills what is hidden elsewhere."
-        )
+    if len(whole) == len(crops):
+        if not config.paste_back:
+            raise UserError(
+                f"{path}: the mask {config.mask} hides nothing of the face; expected black pixels where it is to be "
+                "filled in. --paste-back fills what is hidden elsewhere; a hidden face needs --eyes or --landmarks."
+            )
+        say(f"{path}: only what lies beside is filled; a hidden face, too damaged to be found, needs --eyes.")
     return [crop for crop in crops if not any(crop is other for other in whole)]
 
 

@@ -283,6 +283,7 @@ def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsy
     assert not (tmp_path / "out").exists()
     # Pasted together, the photo is repaired beside the face, too.
     assert invert.main([str(part) for part in [*base, "--mask", tmp_path / "beside.png", "--paste-back"]]) == 0
+    assert "a hidden face, too damaged to be found, needs --eyes" in capsys.readouterr().err
     restored = images.read_photo(tmp_path / "out" / "restored.png")
     np.testing.assert_array_equal(restored[beside > 0], sample()[beside > 0])
     assert (restored[beside == 0] != sample()[beside == 0]).any()
