@@ -56,7 +56,8 @@ class Stylegan2:
 
     def run(self) -> None:
         """Converts and reports."""
-        from convert import file_kinds, inspection, known_files, output_folder, stylegan2
+        from convert import inspection, known_files, output_folder, stylegan2
+        from convert.files import file_kinds
         from jaxgan import checkpoints
         from jaxgan.errors import UserError
 
@@ -251,7 +252,7 @@ def _print(text: str, stream: TextIO | None = None) -> None:
 
 
 def _sha256(path: Path) -> str:
-    from convert import file_kinds
+    from convert.files import file_kinds
     from jaxgan import checkpoints
 
     file_kinds.recognise(path)  # a clear error for a missing file or a folder

@@ -8,7 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from convert import official_names, output_folder, torch_writer
+from convert import output_folder
+from convert.files import torch_writer
+from convert.formats import official_names
 from jaxgan import checkpoints
 from jaxgan.errors import UserError
 

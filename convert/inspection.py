@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from convert import file_kinds, stylegan2, torch_files
+from convert import stylegan2
+from convert.files import file_kinds, torch_files
+from convert.files.torch_files import Module, TensorflowNetwork
 from convert.found import Found
 from convert.rules import ConversionError
-from convert.torch_files import Module, TensorflowNetwork
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.safe_pickle import brief
+from jaxgan.pickles.safe_pickle import brief
 
 
 def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[str]:

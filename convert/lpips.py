@@ -17,7 +17,8 @@ from collections.abc import Mapping
 import numpy as np
 from flax import nnx
 
-from convert import file_kinds, rules, torch_files
+from convert import rules
+from convert.files import file_kinds, torch_files
 from convert.rules import CHANNELS, CONV, IDENTITY, ConversionError
 from jaxgan.checkpoints import network_shapes
 from jaxgan.lpips import LPIPS, TAPS

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from convert import array_files, file_kinds, other_networks, snapshot, state_dicts, tensorflow, torch_files
+from convert.files import array_files, file_kinds, torch_files
+from convert.files.torch_files import CheckpointFileError
+from convert.formats import other_networks, snapshot, state_dicts, tensorflow
 from convert.found import Found
 from convert.rules import ConversionError
-from convert.torch_files import CheckpointFileError
 from jaxgan.generator_config import GeneratorConfig
 
 Which = Literal["g_ema", "g"]

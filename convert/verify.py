@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import file_kinds, stylegan2
+from convert import stylegan2
+from convert.files import file_kinds
 from jaxgan.errors import UserError
 
 SAMPLES, SEED = 2, 0

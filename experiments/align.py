@@ -26,7 +26,7 @@ from experiments import cli
 if TYPE_CHECKING:
     import numpy as np
 
-    from experiments.face_options import ChosenFace
+    from experiments.restore.faces import ChosenFace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Config:
 
 def run(config: Config) -> list[Path]:
     """Runs the command; returns the folders written."""
-    from experiments import face_options
+    from experiments.restore import faces as face_options
     from jaxgan.errors import UserError
 
     if not config.photos:
@@ -81,9 +81,11 @@ def _are_given(config: Config) -> bool:
 
 
 def _align_one(config: Config, path: Path, folder: Path) -> None:
-    from experiments import before_after, face_options
-    from jaxgan import alignment, images
+    from experiments.restore import faces as face_options
+    from experiments.runs import before_after
+    from jaxgan import images
     from jaxgan.errors import UserError
+    from jaxgan.photos import alignment
 
     photo = images.read_photo(path)
     chosen = face_options.choose(photo, path, config, _say)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments import cli
-from experiments.benchmark_cell import Cell, Network
+from experiments.bench.cell import Cell, Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Config:
 
 def run(config: Config) -> list[dict[str, Any]]:
     """Runs the benchmark, prints and writes its table; returns a row per cell."""
-    from experiments import benchmark_report
+    from experiments.bench import report as benchmark_report
     from jaxgan.errors import UserError
 
     for name in ("steps", "repeats"):
@@ -122,7 +122,7 @@ def in_own_process(cell: Cell, device: str | None, cache: str) -> dict[str, Any]
     }
     if device is not None:
         environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
-    command = [sys.executable, "-m", "experiments.benchmark_cell", json.dumps(dataclasses.asdict(cell))]
+    command = [sys.executable, "-m", "experiments.bench.cell", json.dumps(dataclasses.asdict(cell))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode == -9:  # Linux kills what takes too much memory
         return {"error": "out of memory"}

@@ -22,8 +22,8 @@ from experiments import cli
 if TYPE_CHECKING:
     import numpy as np
 
-    from experiments.face_sets import FaceSet
-    from experiments.measures import Whitening
+    from experiments.measure.face_sets import FaceSet
+    from experiments.measure.measures import Whitening
     from jaxgan import LPIPS, Generator, InversionConfig
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
@@ -79,7 +79,8 @@ class Networks:
 def run(config: Config) -> list[dict[str, Any]]:
     """Runs the command; prints the summary and returns the rows of results.csv."""
     import jaxgan
-    from experiments import evaluation_tables, face_sets, measures
+    from experiments.measure import face_sets, measures
+    from experiments.measure import tables as evaluation_tables
     from jaxgan.errors import UserError
 
     if config.batch_size < 1 or config.restarts < 1:
@@ -108,7 +109,7 @@ def run(config: Config) -> list[dict[str, Any]]:
 def method_settings(config: Config, task: Task, method: Method) -> InversionConfig | None:
     """The settings of a method's loop; None if it has no loop."""
     import jaxgan
-    from experiments import tasks
+    from experiments.restore import degrade as tasks
 
     if method == "classical":
         return None
@@ -134,7 +135,8 @@ def evaluate(
     import jax.numpy as jnp
     import numpy as np
 
-    from experiments import measures, tasks
+    from experiments.measure import measures
+    from experiments.restore import degrade as tasks
 
     resolution = networks.generator.config.resolution
     parts = [tasks.default_degradation(task, resolution, config.seed + i) for i in range(len(face_set.names))]
@@ -175,7 +177,8 @@ def _restore(config, seed, settings, networks, parts, degradations, observed, na
     import jax.numpy as jnp
     import numpy as np
 
-    from experiments import classical, run_settings
+    from experiments.measure import classical
+    from experiments.runs import settings as run_settings
     from jaxgan import batch
 
     if settings is None:

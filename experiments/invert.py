@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 from experiments import cli
 
 if TYPE_CHECKING:
-    from experiments.photograph import Photograph
+    from experiments.restore.photograph import Photograph
     from jaxgan import LPIPS, Generator
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
@@ -141,9 +141,13 @@ def run(config: Config) -> list[Path]:
     import jax
 
     import jaxgan
-    from experiments import face_options, restarts, run_folder, sources, tasks
-    from experiments.photograph import Photograph
-    from experiments.restoration import Restoration
+    from experiments.restore import degrade as tasks
+    from experiments.restore import faces as face_options
+    from experiments.restore import jobs as sources
+    from experiments.restore import restarts
+    from experiments.restore.photograph import Photograph
+    from experiments.restore.pipeline import Restoration
+    from experiments.runs import folder as run_folder
     from jaxgan import images
 
     found = sources.collect(config, default=images.sample_photo_path())
@@ -181,8 +185,10 @@ def _restore_many(config: Config, generator: Generator, lpips: LPIPS, photograph
     """Restores several photographs, and keeps a manifest of them."""
     import jax
 
-    from experiments import cluster, contact_sheet, manifest, run_settings
-    from experiments.restoration import Restoration
+    from experiments.restore import cluster
+    from experiments.restore.pipeline import Restoration
+    from experiments.runs import contact_sheet, manifest
+    from experiments.runs import settings as run_settings
 
     settings = {"options": run_settings.options(config), "batch_size": config.batch_size}
     record = manifest.Manifest(root / manifest.name(config.shard), settings, resume=config.resume)

@@ -57,7 +57,8 @@ class Config:
 def run(config: Config) -> Findings:
     """Runs the command; prints the finding and returns it."""
     import jaxgan
-    from experiments import face_sets, measures, run_settings
+    from experiments.measure import face_sets, measures
+    from experiments.runs import settings as run_settings
     from experiments.studies import figures
     from experiments.studies.setup import Setup
     from jaxgan import InversionConfig

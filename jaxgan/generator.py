@@ -18,10 +18,10 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
 from jaxgan import ops
-from jaxgan.convolution import conv2d
+from jaxgan.convolutions.convolution import conv2d
+from jaxgan.convolutions.winograd import Transformed
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.precision import prescale
-from jaxgan.winograd import Transformed
 
 Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import safe_pickle
 from jaxgan.errors import CheckpointError
 from jaxgan.lpips import TAPS
+from jaxgan.pickles import safe_pickle
 from jaxgan.vgg import STAGES
 
 

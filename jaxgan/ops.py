@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan.convolution import transposed_conv2d
+from jaxgan.convolutions.convolution import transposed_conv2d
 
 
 def normalize_2nd_moment(x: Float[Array, " n"]) -> Float[Array, " n"]:

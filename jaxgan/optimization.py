@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-from jaxgan import convolution, losses, precision, start
 from jaxgan import latents as latents_lib
+from jaxgan import losses, precision, start
+from jaxgan.convolutions import convolution
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator, SynthesisNetwork
 from jaxgan.inversion_config import InversionConfig

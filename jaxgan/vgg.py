@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxgan import ops
-from jaxgan.convolution import conv2d
-from jaxgan.winograd import Transformed
+from jaxgan.convolutions.convolution import conv2d
+from jaxgan.convolutions.winograd import Transformed
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3x3 convolutions of each stage; 2x2 max pooling lies between stages."""

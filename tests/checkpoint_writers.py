@@ -7,9 +7,10 @@ import types
 import numpy as np
 import torch
 
-from convert import official_names, rosinality, rules, tensorflow
+from convert import rules
+from convert.formats import official_names, rosinality, tensorflow
 from convert.found import expected_shapes
-from experiments.snapshot_writer import write_snapshot
+from experiments.bench.snapshot_writer import write_snapshot
 from jaxgan.generator_config import GeneratorConfig
 
 NETWORKS = {

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from jaxgan import alignment, images
+from jaxgan import images
+from jaxgan.photos import alignment
 
 # Geometry and pictures of the published FFHQ recipe (NVlabs/ffhq-dataset 4826aa6, Pillow 13), computed by its own code
 # on made-up landmarks and synthetic pictures. case0..9: output 1024, geometry only; image0..2: output 64, pictures.

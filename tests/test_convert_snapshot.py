@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import inference, official_names, snapshot, stylegan2, torch_files
+from convert import inference, stylegan2
+from convert.files import torch_files
+from convert.files.torch_files import Module
+from convert.formats import official_names, snapshot
 from convert.rules import ConversionError
-from convert.torch_files import Module
 from jaxgan import GeneratorConfig
 
 REFERENCE = Path(__file__).parent / "reference"

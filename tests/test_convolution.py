@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from parity import relative_error
 
-from jaxgan.convolution import conv2d, transposed_conv2d
+from jaxgan.convolutions.convolution import conv2d, transposed_conv2d
 
 
 def compilers(x, kernel):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan import alignment, faces, images
+from jaxgan import images
 from jaxgan.errors import UserError
+from jaxgan.photos import alignment, faces
 
 needs_dlib = pytest.mark.skipif(find_spec("dlib") is None, reason="needs the package dlib-bin")
 needs_model = pytest.mark.skipif(

@@ -27,8 +27,9 @@ from PIL import Image
 from scipy import ndimage
 
 import jaxgan
-from experiments import run_folder, tasks
 from experiments.invert import Config, main
+from experiments.restore import degrade as tasks
+from experiments.runs import folder as run_folder
 from jaxgan import images, masks, optimization
 from jaxgan.batch import Batch
 

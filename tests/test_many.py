@@ -20,8 +20,9 @@ import pytest
 from PIL import Image
 
 import jaxgan
-from experiments import batch_size, run_settings
 from experiments.invert import main
+from experiments.restore import batch_size
+from experiments.runs import settings as run_settings
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
 

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import classical, face_sets, measures, tasks
-from experiments.statistics import bootstrap
-from jaxgan import identity, images
+from experiments.measure import classical, face_sets, measures
+from experiments.measure.statistics import bootstrap
+from experiments.restore import degrade as tasks
+from jaxgan import images
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
+from jaxgan.photos import identity
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from jaxgan import alignment, paste
+from jaxgan.photos import alignment, paste
 
 LUMA = [0.299, 0.587, 0.114]
 

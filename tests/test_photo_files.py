@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from jaxgan import images, photo_files
+from jaxgan import images
+from jaxgan.photos import photo_files
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RAMP = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw
 
-from experiments import align, face_options, invert, paste_back, tasks
-from experiments.crops import load_crops
-from jaxgan import alignment, faces, images, paste, photo_files
+from experiments import align, invert
+from experiments.restore import degrade as tasks
+from experiments.restore import faces as face_options
+from experiments.restore import paste_back
+from experiments.restore.crops import load_crops
+from jaxgan import images
+from jaxgan.photos import alignment, faces, paste, photo_files
 
 needs_dlib = pytest.mark.skipif(
     find_spec("dlib") is None or find_spec("face_recognition_models") is None,

@@ -8,8 +8,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from jaxgan import safe_pickle
-from jaxgan.safe_pickle import NUMPY_GLOBALS, UnsafePickleError
+from jaxgan.pickles import safe_pickle
+from jaxgan.pickles.safe_pickle import NUMPY_GLOBALS, UnsafePickleError
 
 ARRAYS = {
     "float": np.linspace(0, 1, 7, dtype=np.float32),

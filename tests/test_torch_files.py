@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from convert import file_kinds, torch_files
-from convert.torch_files import CheckpointFileError, Module, flat_arrays
-from convert.torch_tensors import rebuild_tensor
+from convert.files import file_kinds, torch_files
+from convert.files.torch_files import CheckpointFileError, Module, flat_arrays
+from convert.files.torch_tensors import rebuild_tensor
 
 REFERENCE = Path(__file__).parent / "reference"
 SNAPSHOTS = ["ada_tiny", "ada_cond_tiny", "ada_clamp_fp16_tiny", "ada_resnet_tiny"]

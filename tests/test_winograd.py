@@ -7,8 +7,8 @@ import pytest
 from parity import relative_error
 from test_convolution import compilers
 
-from jaxgan import convolution, winograd
-from jaxgan.convolution import conv2d
+from jaxgan.convolutions import convolution, winograd
+from jaxgan.convolutions.convolution import conv2d
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 2, 3), (8, 20, 256, 128)])

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import run_settings
-from experiments.statistics import bootstrap
+from experiments.measure.statistics import bootstrap
+from experiments.runs import settings as run_settings
 from experiments.studies import figures
 from experiments.studies.recipes import RECIPES, REFERENCE, Recipe, run_recipe
 from experiments.studies.setup import Findings, Row, Setup

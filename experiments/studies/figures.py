@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from experiments.statistics import bootstrap
+from experiments.measure.statistics import bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from experiments import classical
+from experiments.measure import classical
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup, classical_row
 from jaxgan import images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments import tasks
+from experiments.restore import degrade as tasks
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
 

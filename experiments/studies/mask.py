@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import classical, report
+from experiments.measure import classical
+from experiments.runs import report
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
 from jaxgan import images, masks

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import measures, report, run_settings
-from experiments.face_sets import FaceSet
-from experiments.measures import Whitening
+from experiments.measure import measures
+from experiments.measure.face_sets import FaceSet
+from experiments.measure.measures import Whitening
+from experiments.runs import report
+from experiments.runs import settings as run_settings
 from jaxgan import batch, images
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator

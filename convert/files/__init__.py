@@ -1,0 +1,1 @@
+"""Containers of arrays, read and written."""

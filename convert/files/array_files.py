@@ -1,0 +1,68 @@
+"""Reads .npz and .safetensors files, which hold named arrays and nothing else."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+
+import numpy as np
+
+from convert.files import file_kinds
+from convert.files.torch_tensors import CheckpointFileError
+
+MAX_EXPANSION = 2
+"""A compressed .npz of float32 weights shrinks by a tenth; far more is a zip bomb."""
+
+
+def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the arrays of `numpy.savez` or `savez_compressed`.
+
+    Raises:
+      CheckpointFileError: damaged, an array of objects, or one that claims another size than it has.
+    """
+    size = os.path.getsize(path)
+    try:
+        with file_kinds.named(path), zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(info.file_size for info in entries) > MAX_EXPANSION * size:
+                raise CheckpointFileError(
+                    f"{path} unpacks to more than {MAX_EXPANSION} times its size, which weights never do; refused. If "
+                    "it is no zip bomb, write it again with numpy.savez."
+                )
+            return {info.filename.removesuffix(".npy"): _read_npy(archive, info) for info in entries}
+    except CheckpointFileError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy's header parser raise almost anything on damaged input
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointFileError(f"{path}: truncated or damaged .npz ({type(error).__name__}: {reason}).") from None
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = readers[version](file)
+        if dtype.kind not in "biuf" or any(n < 0 for n in shape):
+            raise CheckpointFileError(f"{info.filename} has dtype {dtype} and shape {shape}; expected plain numbers.")
+        data = file.read(info.file_size)
+    if len(data) != math.prod(shape) * dtype.itemsize:
+        raise CheckpointFileError(f"{info.filename} of shape {shape} has {len(data)} bytes; truncated or damaged.")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads a .safetensors file.
+
+    Raises:
+      CheckpointFileError: damaged, or a tensor is of a type that NumPy lacks.
+    """
+    import safetensors
+    import safetensors.numpy
+
+    try:
+        return safetensors.numpy.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise CheckpointFileError(f"{path}: truncated or damaged .safetensors ({error}).") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointFileError(f"{path} has a tensor of a type that NumPy lacks ({error}).") from None

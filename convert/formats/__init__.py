@@ -1,0 +1,1 @@
+"""The kinds of network files, each as a table of names."""

@@ -1,0 +1,47 @@
+"""Networks that come in the same containers but are not StyleGAN2, told apart by the names in a file."""
+
+from __future__ import annotations
+
+import os
+import pickletools
+from collections.abc import Iterable
+
+from jaxgan.pickles.opcode_checks import MAX_OPCODES
+
+SIGNS = {
+    "StyleGAN1": ("StyleMod",),
+    "Progressive GAN": ("ToRGB_lod", "FromRGB_lod"),
+    "StyleGAN-XL": ("Superres", "embed_proj", "SuperresGenerator"),
+    "StyleGAN3 (alias-free)": ("SynthesisInput", "StyleGAN3"),
+    "projected GAN": ("Fastgan", "FastGAN", "ProjectedDiscriminator", "pg_modules"),
+    "EG3D": ("TriPlaneGenerator",),
+}
+"""{architecture: beginnings of the classes, modules and variables that only it has}, the more specific ones first.
+
+StyleGAN1: Karras et al., 1812.04948; StyleGAN3: 2106.12423; StyleGAN-XL: Sauer et al., 2202.00273 (a StyleGAN3 that is
+trained with the discriminator of projected GANs, 2111.01007).
+"""
+
+
+def name_of(names: Iterable[str]) -> str | None:
+    """The architecture whose signs are among the dotted or slashed names, or None."""
+    parts = {part for name in names for part in name.replace("/", ".").split(".")}
+    found = [name for name, signs in SIGNS.items() if any(part.startswith(signs) for part in parts)]
+    if "projected GAN" in found and any(name.startswith("StyleGAN3") for name in found):
+        return "StyleGAN-XL"
+    return found[0] if found else None
+
+
+def name_in_pickle(path: str | os.PathLike) -> str | None:
+    """The same for a pickle that is refused: its short strings are looked at, nothing is built from them."""
+    names = set()
+    try:
+        with open(path, "rb") as file:
+            for index, (_, argument, _) in enumerate(pickletools.genops(file)):
+                if isinstance(argument, str) and len(argument) < 200:
+                    names.update(argument.split(" "))  # a GLOBAL opcode has its module and name in one string
+                if index > MAX_OPCODES:
+                    break
+    except (ValueError, OverflowError, MemoryError):
+        pass  # damaged as well: what was seen so far will do
+    return name_of(names)

@@ -1,0 +1,1 @@
+"""Measurements of restorations, and tables of them."""

@@ -1,0 +1,133 @@
+"""From a photograph on disk to the square face crops a generator expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from experiments.restore import degrade as tasks
+from experiments.restore import faces as face_options
+from jaxgan import images
+from jaxgan.errors import UserError
+from jaxgan.generator_config import GeneratorConfig
+from jaxgan.photos import alignment, paste
+from jaxgan.photos.alignment import Placement
+
+if TYPE_CHECKING:
+    from experiments.invert import Config
+
+MISSING_FROM = 0.1
+"""Share of a crop's pixel that a hole in the photograph covers for the pixel to count as missing."""
+
+
+class Crop(NamedTuple):
+    """A face of a photograph, as the generator sees it."""
+
+    index: int
+    target: np.ndarray  # uint8 [resolution, resolution, 3]
+    mask: np.ndarray | None  # float32 [resolution, resolution], 1 where observed; None unless inpainting
+    placement: Placement
+
+
+def load_crops(path: Path, config: Config, generator: GeneratorConfig, *, say: Callable[[str], None]) -> list[Crop]:
+    """Reads a photograph and aligns the faces asked for.
+
+    Where a mask is for the whole photograph, what it hides is filled smoothly before faces are looked for: scratches
+    disturb the detector, and would bleed into the pixels beside them as the crop is reduced.
+
+    Args:
+      path: any picture Pillow reads.
+      config: the command's options.
+      generator: its resolution and alignment scale are used.
+      say: called with a line for the user.
+    Returns:
+      One or more faces; none only if the mask leaves all of them whole and the photograph is to be pasted together.
+    Raises:
+      UserError: no such face, or a picture or a mask that cannot be used.
+    """
+    photo = images.read_photo(path)
+    hole = photograph_hole(config, photo.shape, generator.resolution)
+    if hole is not None:
+        photo = paste.fill_holes(photo, hole, [], gray=False)
+    if config.already_aligned:
+        crops = [_whole_photo(path, photo, generator.resolution)]
+    else:
+        chosen = face_options.choose(photo, path, config, say)
+        crops = [_crop(path, photo, face, generator, say) for face in chosen]
+    if "colorize" in config.tasks and config.already_degraded:  # a gray photo may be toned, what is observed is gray
+        crops = [crop._replace(target=_gray(crop.target)) for crop in crops]
+    if "inpaint" not in config.tasks:
+        return crops
+    if hole is None:
+        return [crop._replace(mask=tasks.crop_mask(config, generator.resolution)) for crop in crops]
+    crops = [crop._replace(mask=_crop_mask(path, hole, crop)) for crop in crops]
+    whole = [crop for crop in crops if crop.mask.all()] if config.tasks == {"inpaint"} else []
+    for crop in whole:
+        say(f"{path}: face {crop.index}: the mask hides nothing of it, so there is nothing to restore.")
+    if len(whole) == len(crops):
+        if not config.paste_back:
+            raise UserError(
+                f"{path}: the mask {config.mask} hides nothing of the face; expected black pixels where it is to be "
+                "filled in. --paste-back fills what is hidden elsewhere; a hidden face needs --eyes or --landmarks."
+            )
+        say(f"{path}: only what lies beside is filled; a hidden face, too damaged to be found, needs --eyes.")
+    return [crop for crop in crops if not any(crop is other for other in whole)]
+
+
+def photograph_hole(config: Config, photo_shape: tuple[int, ...], resolution: int) -> np.ndarray | None:
+    """What `--mask` hides of the whole photograph: bool `[H, W]`; None if there is no mask, or it is one of the crop.
+
+    Raises:
+      UserError: the mask is of neither size.
+    """
+    if config.mask is None:
+        return None
+    mask = images.read_mask(config.mask)
+    height, width = photo_shape[:2]
+    if mask.shape == (height, width):
+        return mask < 0.5
+    if mask.shape == (resolution, resolution):
+        return None
+    raise UserError(
+        f"{config.mask} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "
+        f"aligned image (target.png of a run shows what the mask is laid over), or {width}x{height}, that of the photo."
+    )
+
+
+def _whole_photo(path: Path, photo: np.ndarray, resolution: int) -> Crop:
+    height, width = photo.shape[:2]
+    if height != width:
+        raise UserError(
+            f"{path} is {width}x{height}; --already-aligned expects a square face crop. "
+            "Crop it, or leave the flag out to have the face found and aligned."
+        )
+    to_photo = np.array([[width / resolution, 0, 0], [0, height / resolution, 0]])
+    return Crop(0, images.resize(photo, resolution), None, Placement(to_photo, resolution))
+
+
+def _crop(
+    path: Path, photo: np.ndarray, face: face_options.ChosenFace, generator: GeneratorConfig, say: Callable[[str], None]
+) -> Crop:
+    size = (photo.shape[1], photo.shape[0])
+    quad = face_options.quad_of(face, path, generator.alignment_scale)
+    face_options.warn_if_cut(quad, photo, f"{path}: face {face.index}", say)
+    try:
+        plan = alignment.plan_alignment(quad, size, generator.resolution)
+    except ValueError as error:
+        raise UserError(f"{path}: face {face.index}: {error}") from None
+    target = alignment.cut(photo, quad, generator.resolution)
+    return Crop(face.index, target, None, alignment.placement(plan, size, generator.resolution))
+
+
+def _crop_mask(path: Path, hole: np.ndarray, crop: Crop) -> np.ndarray:
+    mask = (alignment.missing_share(hole, crop.placement) < MISSING_FROM).astype(np.float32)
+    if not mask.any():
+        raise UserError(f"{path}: the mask hides all of face {crop.index}; leave something of it to be observed.")
+    return mask
+
+
+def _gray(image: np.ndarray) -> np.ndarray:
+    return np.repeat(np.rint(image.mean(axis=-1, keepdims=True)).astype(np.uint8), 3, axis=-1)

@@ -1,0 +1,1 @@
+"""The convolutions of the networks, with the algorithms that CPUs run fastest."""

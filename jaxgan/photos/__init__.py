@@ -1,0 +1,1 @@
+"""Photographs: files, faces, their alignment, and pasting them back."""

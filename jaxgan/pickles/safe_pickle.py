@@ -1,0 +1,251 @@
+"""Unpickling with an explicit list of what a file may name: nothing else is imported, nothing in the file is run.
+
+Memory stays in proportion to the file: a look at the opcodes refuses what makes Python's unpickler allocate or recurse
+without bound, nothing on the list allocates by a number that the file claims, and copies are counted.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+import math
+import pickle
+import pickletools
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from jaxgan.pickles import opcode_checks
+from jaxgan.pickles.opcode_checks import UnsafePickleError
+
+Globals = Mapping[tuple[str, str], Any]
+
+MAX_RANK = 32
+"""Dimensions of an array; NumPy's own limit was 32 when these files were written."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """What an unpickler needs of a file: an open file, a BytesIO or an mmap."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
+
+    def readline(self) -> bytes:
+        """The rest of the line."""
+
+    def seek(self, position: int, whence: int = 0, /) -> Any:
+        """Moves to a place, for a second pass."""
+
+    def tell(self) -> int:
+        """The present place."""
+
+
+class _Bounded:
+    """A file whose `read` is never asked for more than there is, so that a claimed size allocates nothing."""
+
+    def __init__(self, file: Readable):
+        self._file = file
+        start = file.tell()
+        file.seek(0, io.SEEK_END)
+        self.size = file.tell()
+        file.seek(start)
+        self.readline, self.tell = file.readline, file.tell
+        # No method: it is called for every opcode, and the tests' shape checks make methods ten times slower.
+        self.read = lambda size: file.read(min(size, self.size) if size >= 0 else self.size)
+
+
+_copies_left: contextvars.ContextVar[list[int]] = contextvars.ContextVar("bytes that a pickle may still copy")
+
+
+def brief(value: Any, limit: int = 80) -> str:
+    """A value of a file in a message. `str` alone may never end: containers may hold themselves, or 2**60 parts."""
+    if isinstance(value, (tuple, list)) and len(value) <= MAX_RANK and all(type(n) is int for n in value):
+        inner = ", ".join(brief(n) for n in value)
+        return f"({inner}{',' * (len(value) == 1)})"[: 2 * limit]
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"a number of {value.bit_length()} bits"
+    if value is None or isinstance(value, (str, int, float, np.generic)):
+        return str(value)[:limit]
+    if isinstance(value, np.ndarray):
+        return f"an array {brief(value.shape)}"
+    if isinstance(value, type):
+        return value.__name__[:limit]
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+
+
+def _charge(size: int) -> None:
+    """Counts a copy of data of the file: repeated references to one string could fill any memory."""
+    left = _copies_left.get()
+    left[0] -= size
+    if left[0] < 0:
+        raise UnsafePickleError("the pickle unpacks to much more than its size; refused.")
+
+
+class _Function:
+    """A function of the list: a file may call it, but not give it attributes, other defaults among them."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, function: Callable[..., Any]):
+        self._call = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise UnsafePickleError("the pickle gives a state to a function; refused.")
+
+
+class _NdarrayName:
+    """Stands for `numpy.ndarray`, which a pickle only names: calling the class could allocate any size."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise UnsafePickleError("the pickle gives a state to the name of a class; refused.")
+
+
+class _Dtype:
+    """`numpy.dtype` of plain numbers: one of objects would let the file put anything into an array."""
+
+    def __init__(self, name: Any, align: Any = False, copy: Any = False):
+        if not isinstance(name, str) or len(name) > 8:  # "float128" is the longest; lists describe records
+            raise UnsafePickleError(f"an array has dtype {brief(name)}; expected plain numbers.")
+        self.dtype = np.dtype(name)
+        if self.dtype.kind not in "biuf":
+            raise UnsafePickleError(f"an array has dtype {name!r}; expected plain numbers.")
+
+    def __setstate__(self, state: Any) -> None:
+        """The byte order is all that NumPy's state adds for plain numbers."""
+        if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(state[2:5]):
+            raise UnsafePickleError(f"a dtype has state {brief(state)}; expected plain numbers.")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array whose content is checked when it comes: NumPy pickles an empty array, then fills it."""
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise UnsafePickleError("an array has another state than (version, shape, dtype, order, data).")
+        _, shape, dtype, fortran, data = state
+        if not isinstance(dtype, _Dtype):
+            raise UnsafePickleError(f"an array of shape {brief(shape)} has a dtype that is none.")
+        if isinstance(data, str):  # Python 2 wrote bytes so
+            _charge(len(data))
+            data = data.encode("latin1")
+        _check_data(shape, dtype.dtype, data)
+        if not dtype.dtype.isnative:
+            _charge(len(data))
+        super().__setstate__((1, shape, dtype.dtype, bool(fortran), data))
+
+
+def _check_data(shape: Any, dtype: np.dtype, data: Any) -> None:
+    """Refuses a shape that is none, or data of another size."""
+    ranked = isinstance(shape, tuple) and len(shape) <= MAX_RANK
+    if not ranked or any(type(n) is not int or not 0 <= n < 2**48 for n in shape):
+        raise UnsafePickleError(f"an array has shape {brief(shape)}; expected sizes.")
+    if not isinstance(data, (bytes, bytearray)) or len(data) != math.prod(shape) * dtype.itemsize:
+        raise UnsafePickleError(f"an array of shape {shape} and dtype {dtype} lacks data of that size.")
+
+
+def _reconstruct(subtype: type, shape: tuple[int, ...], dtype: bytes | str) -> np.ndarray:
+    """NumPy pickles an array as an empty one, filled afterwards; any other request is not NumPy's."""
+    if subtype is not _NdarrayName or tuple(shape) != (0,):
+        raise UnsafePickleError(
+            f"an array starts as {brief(subtype)} of shape {brief(shape)}; expected an empty numpy.ndarray."
+        )
+    return np.ndarray.__new__(_Array, (0,), np.int8)
+
+
+def _frombuffer(buffer: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """`numpy._core.numeric._frombuffer`, by which protocol 5 writes contiguous arrays."""
+    if not isinstance(buffer, (bytes, bytearray)) or not isinstance(dtype, _Dtype) or order not in ("C", "F"):
+        raise UnsafePickleError("an array is made of something else than bytes, a dtype, a shape and an order.")
+    _check_data(shape, dtype.dtype, buffer)
+    return np.frombuffer(buffer, dtype.dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype: _Dtype, data: bytes | str) -> np.generic:
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, dtype.dtype, count=1)[0]
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """`_codecs.encode`, by which protocol 2 writes bytes."""
+    if encoding != "latin1":
+        raise UnsafePickleError(f"bytes are encoded as {brief(encoding)!r}; expected 'latin1'.")
+    _charge(len(text))
+    return text.encode("latin1")
+
+
+NUMPY_GLOBALS: Globals = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+    ("numpy", "ndarray"): _NdarrayName,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class AllowListUnpickler(pickle.Unpickler):
+    """An unpickler whose only globals are those of `allowed`, each replaced by what is given there."""
+
+    def __init__(self, file: Any, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None):
+        super().__init__(file, encoding="latin1")
+        self._allowed = allowed
+        self._persistent_load = persistent_load
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Looks a global up in the allow-list; never imports."""
+        try:
+            found = self._allowed[module, name]
+            return _Function(found) if isinstance(found, types.FunctionType) else found
+        except KeyError:
+            raise UnsafePickleError(
+                f"the file asks for {module}.{name}"[:200]
+                + ", which is not on the list of allowed globals; refused, nothing was run."
+            ) from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Resolves a persistent id with the function given at construction."""
+        if self._persistent_load is None:
+            raise UnsafePickleError("the file refers to data outside the pickle (a persistent id); refused.")
+        return self._persistent_load(pid)
+
+
+def load(file: Readable | bytes, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None) -> Any:
+    """Reads one pickle and leaves `file` behind it, after a look at its opcodes.
+
+    Args:
+      file: an open, seekable binary file, or the pickle's bytes.
+      allowed: {(module, name): what stands for it}; `NUMPY_GLOBALS` for arrays of numbers.
+      persistent_load: resolves persistent ids; without it they are refused.
+    Returns:
+      The object.
+    Raises:
+      UnsafePickleError: a global is not allowed (its name is in the message), or the pickle is broken or claims too
+        much. An error of a function in `allowed` is its cause.
+    """
+    bounded = _Bounded(io.BytesIO(file) if isinstance(file, bytes) else file)
+    start = bounded.tell()
+    token = _copies_left.set([2 * bounded.size])
+    try:
+        opcode_checks.check(pickletools.genops(bounded))
+        bounded._file.seek(start)
+        return AllowListUnpickler(bounded, allowed, persistent_load=persistent_load).load()
+    except UnsafePickleError:
+        raise
+    except MemoryError:
+        raise UnsafePickleError("damaged, not a readable pickle: it claims more memory than there is.") from None
+    except RecursionError:
+        raise UnsafePickleError("the pickle is nested too deeply.") from None
+    except Exception as error:  # a broken pickle raises almost any exception type, by design of the format
+        reason = " ".join(str(error).split())[:200]
+        raise UnsafePickleError(
+            f"truncated or damaged, not a readable pickle ({type(error).__name__}: {reason})."
+        ) from error
+    finally:
+        _copies_left.reset(token)
