@@ -33,9 +33,12 @@ def _private_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory, worker_id):
-    """All processes of a test run share what they compile: both workers, and the programs that tests start."""
+    """All processes of a test run share what they compile: both workers, and the programs that tests start.
+
+    $JAXGAN_TEST_PROGRAMS names a folder that keeps it for the next run, too.
+    """
     folder = tmp_path_factory.getbasetemp()
-    folder = (folder if worker_id == "master" else folder.parent) / "compiled"
+    folder = os.environ.get("JAXGAN_TEST_PROGRAMS", (folder if worker_id == "master" else folder.parent) / "compiled")
     settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.3}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
