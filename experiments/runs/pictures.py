@@ -37,7 +37,7 @@ def sheet(
 
 
 def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
-    """A small picture enlarged by the whole factor that brings its height to `least` or more, its pixels kept square."""
+    """A small picture enlarged by the whole factor that brings its height to `least` or more."""
     factor = max(1, -(-least // picture.shape[0]))
     return np.repeat(np.repeat(picture, factor, 0), factor, 1)
 
