@@ -112,7 +112,7 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
     tasks = '"invert" or "inpaint" or "deblur" or "colorize"'
     expected = [
         f"1: also is 'colorize'; expected a list of any number of {tasks}.",
-        "2: mask_kind is 'bx'; expected \"strokes\" or \"box\" or \"half\".",
+        '2: mask_kind is \'bx\'; expected "strokes" or "box" or "half".',
         "2: steps is 2.5; expected a whole number or null.",
         '4: expected an object with "image", the name of a file.',
         f"5: task is 'paint'; expected {tasks}.",

@@ -75,8 +75,14 @@ def remove(folder: Path) -> None:
             _empty(lock)
         if run != folder:
             run.rmdir()
+            _remove_if_empty(run.parent)
     for file in folder.glob("restored.*") if folder.is_dir() else ():
         file.unlink()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _runs(folder: Path) -> list[Path]:
@@ -161,12 +167,11 @@ class RunFolder:
         except BaseException:
             for lock in locks.values():
                 lock.release()
-            for path in made:
+            for path in sorted(made, key=lambda path: len(path.parts), reverse=True):
                 if path in claims:
                     shutil.rmtree(path, ignore_errors=True)
-                else:  # another process may have made folders in it
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
+                else:
+                    _remove_if_empty(path)  # another process may have made folders in it
             raise
 
     def release(self) -> None:
