@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from jaxgan import files
 from jaxgan.errors import UserError
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; today's largest phone pictures (200 million) have to be reduced first
@@ -298,8 +299,6 @@ def _picture(image: np.ndarray) -> Image.Image:
 def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
     """A temporary path to write to in the body of a `with`; it takes the place of `path` once the body is done.
 
-    The temporary path is always the same for a path, so that what a killed process leaves is gone with the next write.
-
     Raises:
       ImageError: `path` does not end in `suffix`, or its folder is missing.
     """
@@ -310,9 +309,5 @@ def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
         raise ImageError(f"{path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise ImageError(f"{path}: a folder of that name exists; choose another name or remove the folder")
-    temporary = path.with_name(f".{path.name}")
-    try:
+    with files.replacing(path) as temporary:
         yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

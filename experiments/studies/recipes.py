@@ -58,9 +58,17 @@ class Recipe:
     steps: int | None = None
 
     def config(self) -> InversionConfig:
-        """What of it the library has options for."""
-        names = {field.name for field in dataclasses.fields(InversionConfig)} & vars(self).keys()
-        return InversionConfig(**{name: getattr(self, name) for name in names})
+        """The settings of it that the library has, too."""
+        return InversionConfig(
+            steps=self.steps or InversionConfig.steps,
+            latent_space=self.latent_space,
+            learning_rate=self.learning_rate,
+            rampdown=self.rampdown,
+            jitter=self.jitter,
+            adam_b2=self.adam_b2,
+            start_samples=self.start_samples,
+            noise_reg_weight=self.noise_reg_weight,
+        )
 
 
 REFERENCE = Recipe("projector, W, five times the steps", latent_space="w", jitter=0.05)
