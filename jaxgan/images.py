@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from jaxgan.errors import UserError
+from jaxgan.files import replacing
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; today's largest phone pictures (200 million) have to be reduced first
 MIN_SIDE = 16  # nothing smaller shows a face
@@ -186,7 +187,7 @@ def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"] | 
       path: ends in .png; the folder exists.
       image: RGB, uint8 or floating-point values in [-1, 1].
     Raises:
-      ImageError: the path cannot be written to as a PNG file.
+      UserError: the path cannot be written to as a PNG file.
       ValueError: the image is not RGB, or has NaN values.
     """
     picture = _picture(image)
@@ -208,7 +209,7 @@ def write_gif(
       images: one or more frames of one size, RGB, uint8 or floating-point values in [-1, 1].
       milliseconds, last_milliseconds: how long a frame and the last frame stay; the format counts in steps of 10.
     Raises:
-      ImageError: the path cannot be written to as a GIF file.
+      UserError: the path cannot be written to as a GIF file.
       ValueError: no frames, frames of several sizes, or a time below 20 ms (which viewers replace by their own).
     """
     pictures = [_picture(image) for image in images]
@@ -292,27 +293,3 @@ def _picture(image: np.ndarray) -> Image.Image:
         image = to_uint8(image)
     _check_rgb(image)
     return Image.fromarray(image)
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
-    """A temporary path to write to in the body of a `with`; it takes the place of `path` once the body is done.
-
-    The temporary path is always the same for a path, so that what a killed process leaves is gone with the next write.
-
-    Raises:
-      ImageError: `path` does not end in `suffix`, or its folder is missing.
-    """
-    path = Path(path)
-    if path.suffix.lower() != suffix:
-        raise ImageError(f"{path}: expected a name that ends in {suffix}: write to {path.with_suffix(suffix).name}")
-    if not path.parent.is_dir():
-        raise ImageError(f"{path}: there is no folder {path.parent}; create it first")
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder of that name exists; choose another name or remove the folder")
-    temporary = path.with_name(f".{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxgan import images
+from jaxgan.errors import UserError
 
 RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
 
@@ -338,11 +339,11 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
 
 def test_png_is_not_written_to_a_bad_path_or_from_a_bad_array(tmp_path, unchecked):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(images.ImageError, match=r"ends in \.png: write to out\.png"):
+    with pytest.raises(UserError, match=r"ends in \.png: write to out\.png"):
         images.write_png(tmp_path / "out.jpg", quarters())
-    with pytest.raises(images.ImageError, match="there is no folder .*absent; create it"):
+    with pytest.raises(UserError, match="there is no folder .*absent; create it"):
         images.write_png(tmp_path / "absent" / "out.png", quarters())
-    with pytest.raises(images.ImageError, match="a folder of that name"):
+    with pytest.raises(UserError, match="a folder of that name"):
         images.write_png(tmp_path / "folder.png", quarters())
     with pytest.raises(ValueError, match=r"\[H, W, 3\] of uint8, got uint8 \[16, 24\]"):
         images.write_png(tmp_path / "out.png", quarters()[..., 0])

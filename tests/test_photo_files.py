@@ -6,6 +6,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from jaxgan import images
+from jaxgan.errors import UserError
 from jaxgan.photos import photo_files
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -175,7 +176,7 @@ def test_heic_photos_keep_their_exif(tmp_path):
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     photo = photo_files.PhotoFile(RAMP, None, False, None, None, ())
-    with pytest.raises(images.ImageError, match=r"ends in \.png"):
+    with pytest.raises(UserError, match=r"ends in \.png"):
         photo_files.write(tmp_path / "out.jpg", RAMP, photo, "png")
     wide = np.zeros((16, 17000, 3), np.uint8)
     with pytest.raises(images.ImageError, match=r"webp cannot hold this photo .*choose png"):

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 from PIL import ExifTags, Image
 
-from jaxgan.images import EXIF_ORIENTATION, UPRIGHT, ImageError, gray_8bit, open_picture, replacing
+from jaxgan.files import replacing
+from jaxgan.images import EXIF_ORIENTATION, UPRIGHT, ImageError, gray_8bit, open_picture
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
 _JPEG = {"quality": 95, "subsampling": 0}
@@ -88,7 +89,7 @@ def write(
     Returns:
       What could not be kept, for the user.
     Raises:
-      ImageError: the path cannot be written to.
+      UserError: the path cannot be written to, or the format cannot hold the photo.
       ValueError: the pixels are of another shape or depth.
     """
     if pixels.shape != like.pixels.shape or pixels.dtype != like.pixels.dtype:
