@@ -85,9 +85,9 @@ def _align_one(config: Config, path: Path, folder: Path) -> None:
     from experiments.runs import before_after
     from jaxgan import images
     from jaxgan.errors import UserError
-    from jaxgan.photos import alignment
+    from jaxgan.photos import alignment, photo_files
 
-    photo = images.read_photo(path)
+    photo = photo_files.read_photo(path)
     chosen = face_options.choose(photo, path, config, _say)
     size = (photo.shape[1], photo.shape[0])
     quads, crops, records = [], [], []

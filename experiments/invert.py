@@ -148,9 +148,9 @@ def run(config: Config) -> list[Path]:
     from experiments.restore.photograph import Photograph
     from experiments.restore.pipeline import Restoration
     from experiments.runs import folder as run_folder
-    from jaxgan import images
+    from jaxgan.photos import photo_files
 
-    found = sources.collect(config, default=images.sample_photo_path())
+    found = sources.collect(config, default=photo_files.sample_photo_path())
     is_one = len(found) == 1 and config.shard is None and config.jobs is None
     name = f"{config.task}-{found[0].path.stem}" if is_one else config.task
     root = config.output or Path("outputs") / name

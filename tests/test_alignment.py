@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from jaxgan import images
-from jaxgan.photos import alignment
+from jaxgan.photos import alignment, photo_files
 
 # Geometry and pictures of the published FFHQ recipe (NVlabs/ffhq-dataset 4826aa6, Pillow 13), computed by its own code
 # on made-up landmarks and synthetic pictures. case0..9: output 1024, geometry only; image0..2: output 64, pictures.
@@ -34,7 +34,7 @@ def hand_made_landmarks():
 
 
 def sample():
-    return images.read_photo(images.sample_photo_path())
+    return photo_files.read_photo(photo_files.sample_photo_path())
 
 
 # Every stored number is met: largest difference measured 0 px in quads, integers equal.

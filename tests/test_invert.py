@@ -32,6 +32,7 @@ from experiments.restore import degrade as tasks
 from experiments.runs import folder as run_folder
 from jaxgan import images, masks, optimization
 from jaxgan.batch import Batch
+from jaxgan.photos import photo_files
 
 PROG = "python -m experiments.invert"
 TASKS = ("invert", "inpaint", "deblur", "colorize")
@@ -295,7 +296,7 @@ def test_degradations_are_applied_in_the_order_of_a_camera(crop):
 
 def test_a_mask_file_marks_damage_and_its_content_does_not_matter(crop, tmp_path):
     """With --already-degraded, black or white scratches give the same result to the last bit."""
-    mask = images.read_photo(crop) * 0 + 255
+    mask = photo_files.read_photo(crop) * 0 + 255
     mask[20:40, 30:60] = 0
     images.write_png(tmp_path / "mask.png", mask)
     results = []
@@ -331,7 +332,7 @@ def test_the_optimiser_may_assume_another_blur(finished, crop, tmp_path):
 
 
 def test_of_two_faces_one_is_taken_and_said(sample, tmp_path):
-    photo = images.read_photo(images.sample_photo_path())[:300, 90:390]
+    photo = photo_files.read_photo(photo_files.sample_photo_path())[:300, 90:390]
     images.write_png(tmp_path / "two.png", np.concatenate([photo, photo], 1))
     arguments = ("--task", "inpaint", *QUICK, "--image", tmp_path / "two.png", "--output")
     stderr = succeed(*arguments, tmp_path / "a")
@@ -364,7 +365,7 @@ def test_an_existing_run_is_kept_unless_told_otherwise(finished, crop, tmp_path)
 
 def test_a_run_is_not_resumed_with_other_settings(finished, crop, tmp_path):
     folder = shutil.copytree(finished("inpaint"), tmp_path / "run")
-    other = images.read_photo(crop)[:, ::-1]
+    other = photo_files.read_photo(crop)[:, ::-1]
     images.write_png(tmp_path / "crop.png", other)
     before = contents(folder)
     for options, said in (
@@ -438,7 +439,7 @@ def bad(crop, tmp_path_factory) -> Path:
     """A folder of things that cannot be used."""
     folder = tmp_path_factory.mktemp("bad")
     images.write_png(folder / "noise.png", _noise(96))
-    (folder / "truncated.png").write_bytes(images.sample_photo_path().read_bytes()[:50_000])
+    (folder / "truncated.png").write_bytes(photo_files.sample_photo_path().read_bytes()[:50_000])
     (folder / "text.jpg").write_text("not a picture")
     (folder / "empty.png").write_bytes(b"")
     images.write_png(folder / "dot.png", _noise(1))

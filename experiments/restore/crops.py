@@ -13,8 +13,9 @@ from experiments.restore import faces as face_options
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.photos import alignment, paste
+from jaxgan.photos import alignment, paste, photo_files
 from jaxgan.photos.alignment import Placement
+from jaxgan.photos.mask_files import read_mask
 
 if TYPE_CHECKING:
     from experiments.invert import Config
@@ -48,7 +49,11 @@ def load_crops(path: Path, config: Config, generator: GeneratorConfig, *, say: C
     Raises:
       UserError: no such face, or a picture or a mask that cannot be used.
     """
-    photo = images.read_photo(path)
+    file = photo_files.read(path)
+    for hint in file.hints:
+        say(f"{path}: {hint}.")
+    photo = photo_files.to_8_bits(file)
+    del file  # a photograph of 16 bits takes twice the memory
     hole = photograph_hole(config, photo.shape, generator.resolution)
     if hole is not None:
         photo = paste.fill_holes(photo, hole, [], gray=False)
@@ -85,7 +90,7 @@ def photograph_hole(config: Config, photo_shape: tuple[int, ...], resolution: in
     """
     if config.mask is None:
         return None
-    mask = images.read_mask(config.mask)
+    mask = read_mask(config.mask)
     height, width = photo_shape[:2]
     if mask.shape == (height, width):
         return mask < 0.5

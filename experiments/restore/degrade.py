@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import images, masks
+from jaxgan import masks
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.photos.mask_files import read_mask
 
 if TYPE_CHECKING:
     from experiments.invert import Config
@@ -110,7 +111,7 @@ def crop_mask(config: Config, resolution: int) -> np.ndarray:
             return masks.half(resolution) if config.mask_kind == "half" else masks.strokes(config.mask_seed, resolution)
         except ValueError as error:
             raise UserError(str(error)) from None
-    mask = images.read_mask(config.mask)
+    mask = read_mask(config.mask)
     if mask.shape != (resolution, resolution):
         raise UserError(
             f"{config.mask} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.restore.crops import Crop, photograph_hole
-from jaxgan import images
 from jaxgan.photos import paste, photo_files
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def write(
     photo = photo_files.read(path)
     pixels = _pasted(
         photo.pixels,
-        [(crop, images.read_photo(run / "reconstruction.png")) for crop, run in restored],
+        [(crop, photo_files.read_photo(run / "reconstruction.png")) for crop, run in restored],
         photograph_hole(config, photo.pixels.shape, resolution),
         config.tasks,
     )

@@ -18,6 +18,7 @@ from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import LossTerms
+from jaxgan.photos import photo_files
 
 TILE = 256
 """Smallest side of a picture in a panel or animation; smaller images are enlarged."""
@@ -59,7 +60,7 @@ def write(
         ("reconstruction degraded\n" + _numbers(metrics["against_observation"]), degraded_again),
     ]
     images.write_png(folder / "panel.png", panel([(label, np.asarray(image)) for label, image in tiles]))
-    frames = [_tile(images.to_float(images.read_photo(path))) for path in run.snapshots()]
+    frames = [_tile(images.to_float(photo_files.read_photo(path))) for path in run.snapshots()]
     images.write_gif(folder / "progress.gif", [*frames, _tile(np.asarray(result.image))])
     write_losses(folder / "losses.csv", result.losses, config)
     plot_losses(folder / "loss.png", result.losses, config, returned_step=result.returned_step)
