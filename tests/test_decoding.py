@@ -1,5 +1,8 @@
 """The pixels of picture files of many kinds."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from PIL import Image
 from jaxgan.errors import ImageError
 from jaxgan.photos import photo_files
 
+CASES = Path(__file__).parent / "cases"
 RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
 
 
@@ -149,3 +153,103 @@ def test_heic_is_read_upright(tmp_path):
     (tmp_path / "cut.heic").write_bytes((tmp_path / "phone.heic").read_bytes()[:400])
     with pytest.raises(ImageError, match="cut.heic: "):
         photo_files.read_photo(tmp_path / "cut.heic")
+
+
+def read_tiff(path, **options):
+    """Writes noise as a TIFF file by another program, and gives what it holds, [H, W, C], as it was written."""
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    array, full = options.pop("array"), options.pop("full")
+    stored = np.moveaxis(array, -1, 0) if options.get("planarconfig") == "separate" else array
+    if options["photometric"] == "miniswhite":
+        stored = stored.copy()
+        stored[..., 0] = full - stored[..., 0]
+    if stored.shape[-1] == 1:
+        stored = stored[..., 0]
+    tifffile.imwrite(path, stored, metadata=None, **options)
+    return photo_files.read(path)
+
+
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw"])
+@pytest.mark.parametrize("byteorder", "<>")
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_tiff_planes_are_read_as_channels(tmp_path, compression, byteorder, planarconfig, dtype, channels):
+    array = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (20, 26, channels), dtype=dtype)
+    photo = read_tiff(
+        tmp_path / "in.tif",
+        array=array,
+        full=None,
+        photometric="rgb",
+        planarconfig=planarconfig,
+        compression=compression,
+        byteorder=byteorder,
+        extrasamples=["unassalpha"] if channels == 4 else None,
+    )
+    np.testing.assert_array_equal(photo.pixels, array[..., :3])
+    if channels == 4:
+        np.testing.assert_array_equal(photo.alpha, array[..., 3])
+    assert not photo.notes
+
+
+@pytest.mark.parametrize(
+    "photometric, bits",
+    [("minisblack", bits) for bits in (4, 8, 12, 16)] + [("miniswhite", bits) for bits in (4, 8, 16)],
+)
+def test_white_may_be_zero_and_bits_may_be_few(tmp_path, photometric, bits):
+    dtype, full = (np.uint8 if bits <= 8 else np.uint16), 2**bits - 1
+    values = np.random.default_rng(0).integers(0, full + 1, (20, 26, 1), dtype=dtype)
+    photo = read_tiff(tmp_path / "in.tif", array=values, full=full, photometric=photometric, bitspersample=bits)
+    # White is the highest value of the type: v * 255 / 15, v * 65535 / 4095, rounded.
+    expected = np.rint(values[..., 0] * (np.iinfo(dtype).max / full))
+    np.testing.assert_array_equal(photo.pixels[..., 0], expected)
+    assert photo.is_gray and photo.pixels.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["rgb16_planar.tif", "gray16_white_is_zero.tif"])
+def test_deep_tiff_cases_are_what_tifffile_reads(name):
+    tifffile = pytest.importorskip("tifffile")
+    stored = tifffile.imread(CASES / name)
+    photo = photo_files.read(CASES / name)
+    if name.startswith("rgb"):
+        np.testing.assert_array_equal(photo.pixels, np.moveaxis(stored, 0, -1))
+    else:
+        np.testing.assert_array_equal(photo.pixels[..., 1], 65535 - stored)
+
+
+@pytest.mark.parametrize("name", ["rgb16_planar.tif", "gray16_white_is_zero.tif"])
+def test_deep_tiff_cases_are_refused_without_the_packages(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(ImageError, match="needs the package (tifffile|imagecodecs): pip install"):
+        photo_files.read_photo(CASES / name)
+
+
+@pytest.mark.parametrize(
+    "dtype, options",
+    [
+        ("float32", {"photometric": "miniswhite"}),
+        ("float32", {"photometric": "rgb"}),
+        ("int16", {"photometric": "minisblack"}),
+        ("uint16", {"photometric": "miniswhite", "bitspersample": 12}),
+        ("uint32", {"photometric": "minisblack"}),
+        ("uint16", {"photometric": "separated"}),
+        ("uint8", {"photometric": "separated", "planarconfig": "separate"}),
+    ],
+)
+def test_tiff_files_of_other_kinds_are_refused(tmp_path, dtype, options):
+    tifffile = pytest.importorskip("tifffile")
+    channels = {"rgb": 3, "separated": 4}.get(options["photometric"], 1)
+    values = np.random.default_rng(0).uniform(0, 1, (20, 26, channels))
+    full = 1 if dtype == "float32" else 2 ** options["bitspersample"] - 1 if "bitspersample" in options else None
+    values = (values * (np.iinfo(dtype).max if full is None else full)).astype(dtype)
+    values = np.moveaxis(values, -1, 0) if "planarconfig" in options else values[..., :channels]
+    tifffile.imwrite(tmp_path / "in.tif", values[..., 0] if channels == 1 else values, metadata=None, **options)
+    with pytest.raises(ImageError, match="of a kind that cannot be read|gray values from|damaged or unsupported"):
+        photo_files.read_photo(tmp_path / "in.tif")
+
+
+def test_a_16_bit_picture_that_uses_few_bits_gives_a_hint():
+    (hint,) = photo_files.read(CASES / "gray12_in_16.png").hints
+    assert "very dark, its brightest value is 4015 of 65535; 12 bits in 16? If so, multiply its values by 16" in hint
+    assert not photo_files.read(CASES / "gray16_white_is_zero.tif").hints

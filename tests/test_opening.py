@@ -5,6 +5,7 @@ import struct
 import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from PIL import Image
 
 from jaxgan.errors import ImageError
 from jaxgan.photos import photo_files
+from jaxgan.photos.opening import is_photo
 
+CASES = Path(__file__).parent / "cases"
 RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
 
 
@@ -94,3 +97,29 @@ def test_large_but_allowed_is_read_without_a_warning(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(photo_files.read_photo(tmp_path / "photo.png"), quarters())
+
+
+def test_photographs_are_known_by_their_content(tmp_path):
+    Image.fromarray(quarters()).save(tmp_path / "photo.png")
+    for name in ("photo.jpg", "no_suffix", ".hidden.png"):
+        (tmp_path / name).write_bytes((tmp_path / "photo.png").read_bytes())
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (tmp_path / "large.png").write_bytes(png_header(20000, 20000))
+    (tmp_path / "notes.jpg").write_text("no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "vector.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n")
+    (tmp_path / "folder.png").mkdir()
+    known = {path.name for path in tmp_path.iterdir() if is_photo(path)}
+    assert known == {"photo.png", "photo.jpg", "no_suffix", "phone.heic", "large.png"}
+
+
+def test_side_files_are_no_photographs_and_other_suffixes_are():
+    assert not is_photo(CASES / "._IMG_0001.jpg") and is_photo(CASES / "saved_by_a_browser.jfif")
+    assert photo_files.read_photo(CASES / "saved_by_a_browser.jfif").shape[2] == 3
+
+
+def test_a_tiff_file_that_cannot_be_read_is_named_so(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "float.tif", np.zeros((20, 20, 3), np.float32), photometric="rgb", metadata=None)
+    with pytest.raises(ImageError, match="a TIFF file of a kind that cannot be read; expected gray or RGB of 8 or 16"):
+        photo_files.read_photo(tmp_path / "float.tif")
