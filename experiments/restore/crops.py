@@ -56,7 +56,7 @@ def load_crops(path: Path, config: Config, generator: GeneratorConfig, *, say: C
     del file  # a photograph of 16 bits takes twice the memory
     hole = photograph_hole(config, photo.shape, generator.resolution)
     if hole is not None:
-        photo = paste.fill_holes(photo, hole, [], gray=False)
+        photo = paste.fill_holes(photo, hole, [], tone=None)
     if config.already_aligned:
         crops = [_whole_photo(path, photo, generator.resolution)]
     else:
