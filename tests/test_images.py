@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
@@ -157,3 +159,44 @@ def test_import_needs_no_heavy_package():
     code = "import sys; import jaxgan.images; print(sorted({'dlib', 'skimage', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
+def test_images_of_another_kind_are_refused(convert):
+    levels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    images.check_image(convert(images.to_float(levels)), "truth")
+    images.check_image(convert(np.full((2, 2, 3), 3.0, np.float16)), "truth")  # an unclipped image of a generator
+    with pytest.raises(TypeError, match=r"truth is an array of uint8; expected .* \[-1, 1\]: jaxgan.images.to_float"):
+        images.check_image(convert(levels), "truth")
+    with pytest.raises(TypeError, match="an array of bool"):
+        images.check_image(convert(levels > 3), "truth")
+    with pytest.raises(ValueError, match=r"truth has values from 0 to 47; expected .* use image / 127.5 - 1"):
+        images.check_image(convert(levels.astype(np.float32)), "truth")
+    with pytest.raises(ValueError, match="values from nan"):
+        images.check_image(convert(np.full((2, 2), np.nan, np.float32)), "truth")
+
+
+def test_what_is_no_array_is_refused():
+    for image, name in (([[0.5]], "list"), (None, "NoneType"), (Image.new("RGB", (2, 2)), "Image")):
+        with pytest.raises(TypeError, match=f"observed is {name}; expected an array"):
+            images.check_image(image, "observed")
+
+
+def test_inside_of_a_transformation_only_the_type_is_looked_at():
+    def checked(image):
+        images.check_image(image, "image")
+        return image.sum()
+
+    large = jnp.full((2, 2), 200.0)
+    assert jax.jit(checked)(large) == 800 and jax.grad(checked)(large).shape == (2, 2)
+    assert jax.vmap(checked)(large).shape == (2,)
+    with pytest.raises(TypeError, match="an array of uint8"):
+        jax.jit(checked)(large.astype(jnp.uint8))
+
+
+def test_lpips_refuses_images_of_files(lpips, unchecked):
+    levels = np.zeros((16, 16, 3), np.uint8)
+    with pytest.raises(TypeError, match="image_a is an array of uint8"):
+        lpips(levels, levels)
+    with pytest.raises(ValueError, match="image_b has values from 0 to 255"):
+        lpips(jnp.zeros((16, 16, 3)), jnp.zeros((16, 16, 3)).at[0, 0].set(255))
