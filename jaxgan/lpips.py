@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
+from jaxgan.images import check_image
 from jaxgan.vgg import STAGES, VGG16
 
 TAPS = {f"relu{stage}_{depth}": channels for stage, (channels, depth) in enumerate(STAGES, start=1)}
@@ -48,12 +49,15 @@ class LPIPS(nnx.Module):
         Returns:
           One number per pair.
         Raises:
-          ValueError: the shapes differ or are too small.
+          TypeError: the values are integers.
+          ValueError: the shapes differ or are too small, or the values are far outside of [-1, 1].
         """
         if image_a.shape != image_b.shape:
             raise ValueError(
                 f"the images have shapes {image_a.shape} and {image_b.shape}; LPIPS compares equal shapes."
             )
+        check_image(image_a, "image_a")
+        check_image(image_b, "image_b")
         return distance(self.features(image_a), self.features(image_b))
 
     def features(self, image: Float[Array, "h w 3"], *, dtype: DTypeLike = jnp.float32) -> Features:

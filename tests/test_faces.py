@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxgan import images
 from jaxgan.errors import UserError
-from jaxgan.photos import alignment, faces
+from jaxgan.photos import alignment, faces, photo_files
 
 needs_dlib = pytest.mark.skipif(find_spec("dlib") is None, reason="needs the package dlib-bin")
 needs_model = pytest.mark.skipif(
@@ -18,7 +18,7 @@ needs_model = pytest.mark.skipif(
 
 
 def sample():
-    return images.read_photo(images.sample_photo_path())
+    return photo_files.read_photo(photo_files.sample_photo_path())
 
 
 @needs_model

@@ -28,6 +28,7 @@ from experiments.invert import main
 from experiments.options import Damage
 from experiments.restore import degrade
 from jaxgan import GeneratorConfig, checkpoints, images, masks
+from jaxgan.photos import photo_files
 
 TASKS = ("invert", "inpaint", "deblur", "colorize")
 OF_TASK = {"inpaint": ("--mask-kind", "box"), "deblur": ("--sigma", 0.8)}
@@ -38,7 +39,7 @@ HOLE = np.s_[7:12, 5:11]  # of the box, at 16 pixels: 0.45 to 0.75 of the height
 def crop(tmp_path_factory) -> Path:
     """A face crop of 16x16 pixels."""
     path = tmp_path_factory.mktemp("crop") / "crop.png"
-    images.write_png(path, images.resize(images.read_photo(images.sample_photo_path())[40:240, 120:320], 16))
+    images.write_png(path, images.resize(photo_files.read_photo(photo_files.sample_photo_path())[40:240, 120:320], 16))
     return path
 
 
@@ -310,7 +311,7 @@ def test_nothing_is_replaced_before_the_photograph_can_be_read(finished, argumen
 def unusable(tmp_path_factory) -> Path:
     """A folder of files that cannot be used."""
     folder = tmp_path_factory.mktemp("unusable")
-    (folder / "truncated.png").write_bytes(images.sample_photo_path().read_bytes()[:50_000])
+    (folder / "truncated.png").write_bytes(photo_files.sample_photo_path().read_bytes()[:50_000])
     images.write_png(folder / "dot.png", np.zeros((1, 1, 3), np.uint8))
     images.write_png(folder / "wide.png", np.zeros((40, 80, 3), np.uint8))
     images.write_png(folder / "small_mask.png", np.full((32, 32, 3), 255, np.uint8))

@@ -25,6 +25,7 @@ from experiments.restore import batch_size
 from experiments.runs import settings as run_settings
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
+from jaxgan.photos import photo_files
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
@@ -96,7 +97,7 @@ def test_a_folder_of_photographs(whole):
     with Image.open(whole / "contact_sheet.png") as sheet:
         assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 22))
         tile = np.asarray(sheet)[16:112, 288 + 8 : 288 + 8 + 96]
-    target = images.read_photo(whole / "face1" / "target.png")
+    target = photo_files.read_photo(whole / "face1" / "target.png")
     expected = Image.fromarray(target).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(tile, np.asarray(expected))
 
@@ -143,11 +144,11 @@ def test_jobs_of_mixed_tasks(faces, tmp_path):
         assert (options["task"], options["sigma"]) == (job["task"], job.get("sigma"))
         losses = (tmp_path / "out" / f"face{index}" / "losses.csv").read_text().splitlines()
         assert len(losses) == 1 + job.get("steps", 6)
-    gray = images.read_photo(tmp_path / "out" / "face1" / "degraded.png").astype(int)
+    gray = photo_files.read_photo(tmp_path / "out" / "face1" / "degraded.png").astype(int)
     assert (np.ptp(gray, axis=-1) == 0).all()
     sharp = [
-        abs(np.diff(images.read_photo(tmp_path / "out" / f"face{i}" / "degraded.png").astype(int), axis=0)).mean()
-        / abs(np.diff(images.read_photo(faces / f"face{i}.png").astype(int), axis=0)).mean()
+        abs(np.diff(photo_files.read_photo(tmp_path / "out" / f"face{i}" / "degraded.png").astype(int), axis=0)).mean()
+        / abs(np.diff(photo_files.read_photo(faces / f"face{i}.png").astype(int), axis=0)).mean()
         for i in (0, 2)
     ]
     assert sharp[0] < sharp[1] < 1

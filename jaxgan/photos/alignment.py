@@ -137,6 +137,27 @@ def quad_from_points(points: FacePoints, *, scale: float = 1.0) -> AlignmentQuad
     return AlignmentQuad(c, x, y, np.stack([c - x - y, c - x + y, c + x + y, c + x - y]), float(2 * np.hypot(*x)))
 
 
+def quad_from_box(left: float, top: float, right: float, bottom: float) -> AlignmentQuad:
+    """Makes the square of a crop that the user chose, for pictures of other things than faces.
+
+    Args:
+      left, top, right, bottom: edges in pixels of the photo, counted from its top left corner; they may lie outside.
+    Raises:
+      ValueError: the box has no extent, or is not square.
+    """
+    width, height = right - left, bottom - top
+    box = f"{left:g},{top:g},{right:g},{bottom:g}"
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        raise ValueError(f"the crop {box} is no box; expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, in pixels")
+    if abs(width - height) > 1e-6 * width:
+        x, y, half = (left + right) / 2, (top + bottom) / 2, max(width, height) / 2
+        square = f"{x - half:g},{y - half:g},{x + half:g},{y + half:g}"
+        raise ValueError(f"the crop {box} is {width:g}x{height:g} pixels; expected a square, for example {square}")
+    c = np.array([left + right, top + bottom]) / 2 - 0.5  # positions in a quad count from pixel centres
+    x, y = np.array([width / 2, 0.0]), np.array([0.0, height / 2])
+    return AlignmentQuad(c, x, y, np.stack([c - x - y, c - x + y, c + x + y, c + x - y]), float(width))
+
+
 def plan_alignment(quad: AlignmentQuad, photo_size: tuple[int, int], size: int) -> AlignmentPlan:
     """How to shrink, crop and pad a photo so that little more than the quad is left.
 
