@@ -17,7 +17,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
 from jaxgan.convolutions import convolution
-from jaxgan.degradations import Degradation
+from jaxgan.degradations import Degradation, observe
 from jaxgan.generator import Generator, SynthesisNetwork
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
@@ -209,7 +209,7 @@ def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: La
     config = problem.config
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     synthesize, features_of = _networks_in(config)
-    image = problem.degradation(synthesize(generator.synthesis, ws, latents.noise))
+    image = observe(problem.degradation, synthesize(generator.synthesis, ws, latents.noise))
     features = features_of(lpips, _to_feature_size(image, config.feature_size))
     perceptual = distance(features, problem.target_features)
     noise_regularizer = losses.noise_regularizer(latents.noise)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from jaxgan import latents, losses
-from jaxgan.degradations import Degradation
+from jaxgan.degradations import Degradation, observe
 from jaxgan.generator import Generator
 
 SIDE = 16
@@ -75,7 +75,7 @@ def guess(samples: Samples, degradation: Degradation, observed: Float[Array, "h 
     """
 
     def features(picture: UInt8[Array, "h w 3"]) -> Float[Array, " f"]:
-        return _reduced(degradation(picture.astype(jnp.float32) / 127.5 - 1))
+        return _reduced(observe(degradation, picture.astype(jnp.float32) / 127.5 - 1))
 
     x = jax.lax.map(features, samples.images, batch_size=AT_ONCE)  # [n, f]
     x_mean, w_mean = jnp.mean(x, 0), jnp.mean(samples.ws, 0)

@@ -18,7 +18,7 @@ from experiments.restore.crops import Crop
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
 from jaxgan import images, inversion
-from jaxgan.degradations import Degradation
+from jaxgan.degradations import Degradation, observe
 from jaxgan.errors import UserError
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
@@ -135,8 +135,8 @@ class Work:
 
 @jax.jit
 def degrade(degradation: Degradation, image: jax.Array) -> jax.Array:
-    """A degradation, compiled."""
-    return degradation(image)
+    """What is observed of an image, compiled; holes in it are shown in the colour that LPIPS maps to zero."""
+    return observe(degradation, image)
 
 
 @contextlib.contextmanager
