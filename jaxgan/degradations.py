@@ -43,6 +43,13 @@ def observe(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Arr
     return degradation.hide_missing(degradation(image))
 
 
+def parts_of(degradation: Degradation) -> tuple[Degradation, ...]:
+    """The parts of a `Compose`, first to last; of anything else that itself."""
+    if isinstance(degradation, Compose):
+        return tuple(inner for part in degradation.parts for inner in parts_of(part))
+    return (degradation,)
+
+
 def pytree(cls: type[T]) -> type[T]:
     """Registers a frozen dataclass, whose fields are leaves but for those with `metadata={"static": True}`.
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxgan import conditional_mean, spectra, stored_spectra, tension
 from jaxgan.conditional_mean import Covariance, LinearMap
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, parts_of
 from jaxgan.spectra import Spectrum
 
 ROUNDING = 1 / 255 / math.sqrt(12)
@@ -192,9 +192,8 @@ def default_spectrum(degradation: Degradation, shape: tuple[int, int, int]) -> S
     library = stored_spectra.load()
     if isinstance(degradation, Mask):
         return library.find("inpaint").spectra[0]
-    parts = degradation.parts if isinstance(degradation, Compose) else (degradation,)
     family = library.find("deblur")
-    sigmas = [float(part.sigma) / shape[1] for part in parts if isinstance(part, GaussianBlur)]
+    sigmas = [float(part.sigma) / shape[1] for part in parts_of(degradation) if isinstance(part, GaussianBlur)]
     return family.at(max(sigmas, default=family.strengths[0]))
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, UInt8
 
 from jaxgan import latents, losses
 from jaxgan.degradations import Degradation, observe
-from jaxgan.generator import Generator
+from jaxgan.generator import Generator, as_rgb
 
 SIDE = 16
 """Images are compared after averaging to so many pixels: colours and pose, not texture."""
@@ -57,7 +57,7 @@ def draw_samples(generator: Generator, *, samples: int, seed: int = 123) -> Samp
 @jax.jit
 def _synthesize(generator: Generator, ws: Float[Array, "n w_dim"]) -> UInt8[Array, "n h w 3"]:
     def picture(w: Float[Array, " w_dim"]) -> UInt8[Array, "h w 3"]:
-        image = generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws))
+        image = as_rgb(generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws)))
         return jnp.clip(jnp.rint((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
     return jax.lax.map(picture, ws, batch_size=AT_ONCE)
