@@ -26,6 +26,11 @@ from jaxgan.precision import prescale
 Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
 
 
+def as_rgb(image: Float[Array, "h w c"]) -> Float[Array, "h w 3"]:
+    """The colours of a network's image: grey (1 channel) is repeated, alpha (the last of 4) is left off."""
+    return jnp.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
+
+
 class Buffer(nnx.Variable):
     """An array of a network that no optimiser should train: stored noise maps and the mean latent."""
 

@@ -100,5 +100,5 @@ def observe(degradation: Degradation, truth: Float[Array, "h w 3"]) -> Float[Arr
 
 @jax.jit
 def apply(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    """A degradation, compiled."""
-    return degradation(image)
+    """A degradation, compiled; holes are shown in the colour that LPIPS maps to zero."""
+    return degradation.hide_missing(degradation(image))
