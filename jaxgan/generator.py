@@ -18,8 +18,7 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
 from jaxgan import ops
-from jaxgan.convolutions.convolution import conv2d
-from jaxgan.convolutions.winograd import Transformed
+from jaxgan.convolutions import Plan, conv2d
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.precision import prescale
 
@@ -112,7 +111,7 @@ class SynthesisLayer(nnx.Module):
     Computes and returns what `x` is: the convolution in its format, the rest in float32 before it is rounded.
     """
 
-    transformed: Transformed | None = None  # see `convolution.prepare`
+    plan: Plan | None = None  # see `convolutions.prepare`
 
     def __init__(
         self, config: GeneratorConfig, in_channels: int, out_channels: int, resolution: int, *, up: bool, rngs: nnx.Rngs
@@ -141,7 +140,7 @@ class SynthesisLayer(nnx.Module):
             kernel, styles, undo = prescale(kernel, styles)
             scale = scale * undo
         x, kernel = x * styles.astype(dtype)[None, None, :], kernel.astype(dtype)
-        x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else conv2d(x, kernel, self.transformed)
+        x = ops.up_conv2d(x, kernel, self.resample_filter, self.plan) if self.up else conv2d(x, kernel, self.plan)
         x = x * scale[None, None, :]  # [H, W, o], float32 from here on
         if noise is not None:
             x = x + self.noise_strength[...] * noise[:, :, None]

@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
-from jaxgan.convolutions import convolution
+from jaxgan.convolutions import prepare
 from jaxgan.degradations import Degradation, Grayscale, observe, parts_of
 from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
 from jaxgan.inversion_config import InversionConfig
@@ -144,7 +145,7 @@ def initial_state(
     return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
 
 
-@jax.jit
+@partial(jax.jit, static_argnames=("platform", "batch"))
 def run_chunk(
     generator: Generator,
     lpips: LPIPS,
@@ -152,13 +153,20 @@ def run_chunk(
     key: PRNGKeyArray,
     state: InversionState,
     chunk_steps: Int[ArrayLike, ""],
+    *,
+    platform: str | None = None,
+    batch: int = 1,
 ) -> tuple[InversionState, LossTerms]:
     """Runs steps without returning to Python, as many as are left of the run at most.
 
+    Args:
+      platform: what the program is made for (see `convolutions.prepare`); None for JAX's default.
+      batch: images that one device works on at once, under `jax.vmap`.
     Returns:
       The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
     """
-    generator, lpips = convolution.prepare(generator), convolution.prepare(lpips)
+    platform = jax.default_backend() if platform is None else platform
+    generator, lpips = (prepare(network, platform=platform, batch=batch) for network in (generator, lpips))
     left = problem.config.steps.astype(jnp.int32) - state.step
     length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
 
@@ -263,4 +271,4 @@ def _adam(config: InversionConfig) -> optax.GradientTransformation:
 
 
 def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
-    return losses.average_pool(image, image.shape[0] // size) if image.shape[0] > size else image
+    return losses.area_resize(image, size) if image.shape[0] > size else image
