@@ -14,7 +14,7 @@ from convert import rules
 from jaxgan.checkpoints import network_shapes
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 MAX_SIZE, MAX_LAYERS = 2**14, 64
 """Far above any StyleGAN2: 1024x1024 pixels, 512 channels and latents, 8 mapping layers."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.rules import ConversionError
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 
 def plain(name: str, value: Any) -> str | int | float | None:

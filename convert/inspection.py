@@ -14,7 +14,7 @@ from convert.files.torch_files import Module, TensorflowNetwork
 from convert.found import Found
 from convert.rules import ConversionError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 
 def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[str]:

@@ -28,7 +28,7 @@ from convert.files.torch_tensors import (
     read_storage,
     read_zip,
 )
-from jaxgan.pickles.safe_pickle import NUMPY_GLOBALS, brief
+from jaxgan.pickles import NUMPY_GLOBALS, brief
 
 MAX_MODULES = 5_000
 """A module may be shared, so that a small file could describe an exponential tree; a 1024x1024 generator has 80."""

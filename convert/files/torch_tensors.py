@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from jaxgan import pickles
 from jaxgan.errors import UserError
-from jaxgan.pickles import safe_pickle
-from jaxgan.pickles.safe_pickle import MAX_RANK, NUMPY_GLOBALS, Globals, brief
+from jaxgan.pickles import MAX_RANK, NUMPY_GLOBALS, Globals, brief
 
 
 class CheckpointFileError(UserError):
@@ -121,14 +121,14 @@ TENSOR_GLOBALS: Globals = {
 
 
 def load_pickle(file: BinaryIO, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None) -> Any:
-    """`safe_pickle.load` with the errors of this package.
+    """`pickles.load` with the errors of this package.
 
     Raises:
       CheckpointFileError: the pickle is truncated, damaged, claims more than it has, or names a refused global.
     """
     try:
-        return safe_pickle.load(file, allowed, persistent_load=persistent_load)
-    except safe_pickle.UnsafePickleError as error:
+        return pickles.load(file, allowed, persistent_load=persistent_load)
+    except pickles.UnsafePickleError as error:
         cause = error.__cause__  # an error of the functions above, raised while the pickle was read
         raise cause if isinstance(cause, CheckpointFileError) else CheckpointFileError(str(error)) from error
 

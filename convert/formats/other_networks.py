@@ -6,7 +6,7 @@ import os
 import pickletools
 from collections.abc import Iterable
 
-from jaxgan.pickles.opcode_checks import MAX_OPCODES
+from jaxgan.pickles import MAX_OPCODES
 
 SIGNS = {
     "StyleGAN1": ("StyleMod",),

@@ -20,7 +20,7 @@ from convert.found import Found
 from convert.inference import infer_channels, infer_taps, number, plain
 from convert.rules import ConversionError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 FORMAT = "stylegan2-ada-pytorch"
 FORMAT_SG3 = "stylegan3-project"

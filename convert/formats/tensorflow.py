@@ -22,7 +22,7 @@ from convert.found import Found
 from convert.inference import architecture_of, infer_channels, number, plain, vector_size
 from convert.rules import BATCHED_FEATURES, FLIPPED_CONV, IDENTITY, MAP, PLUS_ONE, ConversionError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 FORMAT = "stylegan2-tensorflow"
 IGNORED = {"lod": "level of detail of progressive growing, always 0 in StyleGAN2"}
