@@ -55,12 +55,13 @@ class MappingNetwork(nnx.Module):
         self.config = config
         features = config.z_dim
         if config.c_dim:
-            self.embed = Dense(config.c_dim, config.w_dim, rngs=rngs)
-            features += config.w_dim
-        for index in range(config.mapping_layers):
-            layer = Dense(features, config.w_dim, lr_multiplier=config.mapping_lr_multiplier, rngs=rngs)
+            embedded = config.embed_features or config.w_dim
+            self.embed = Dense(config.c_dim, embedded, rngs=rngs)
+            features += embedded
+        for index, width in enumerate(config.mapping_widths):
+            layer = Dense(features, width, lr_multiplier=config.mapping_lr_multiplier, rngs=rngs)
             setattr(self, f"fc{index}", layer)
-            features = config.w_dim
+            features = width
         self.w_avg = Buffer(jnp.zeros(config.w_dim))
 
     def __call__(
