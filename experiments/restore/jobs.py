@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jaxgan.errors import UserError
+from jaxgan.photos.finding import find_photos
 
 if TYPE_CHECKING:
     from experiments.invert import Config
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
-"""What is taken from a folder."""
 
 OF_ONE_JOB = (
     *("task", "also", "face", "seed", "mask", "mask_kind", "mask_seed", "mask_box"),
@@ -48,27 +47,15 @@ def collect(config: Config, *, default: Path) -> list[Source]:
 
 
 def find(images: Sequence[Path]) -> list[Path]:
-    """The photographs that the arguments name, each once: files as given, folders and patterns in the order of names.
+    """Finds the photographs that the arguments name, and says what else lay in their folders.
 
     Raises:
-      UserError: a folder holds no photograph, or nothing fits a pattern.
+      UserError: as `find_photos`.
     """
-    found: list[Path] = []
-    for path in images:
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise UserError(f"{path} holds no photograph ({', '.join(SUFFIXES)}).")
-            found += inside
-        elif not path.exists() and any(sign in str(path) for sign in "*?["):
-            root = Path(path.anchor or ".")
-            inside = sorted(file for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())
-            if not inside:
-                raise UserError(f"no file fits {path}.")
-            found += inside
-        else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+    found = find_photos(images)
+    if found.note:
+        print(f"{found.note}.", file=sys.stderr)
+    return list(found.photos)
 
 
 def read_jobs(path: Path, config: Config) -> list[Source]:
