@@ -23,9 +23,9 @@ _STRIP = 512  # rows that are enlarged at once, an even number
 def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """Solves Laplace's equation in the holes, so that each value there is the mean of its four neighbours.
 
-    At the border of the picture a value has fewer neighbours. The picture of half the size is solved first, recursively,
-    then enlarged and relaxed by a fixed number of sweeps. This takes about 10 bytes of memory per pixel of the holes'
-    bounding box, and 40 per pixel of the holes.
+    At the border of the picture a value has fewer neighbours. The picture of half the size is solved first, in the same
+    way, then enlarged and relaxed by a fixed number of sweeps. This takes about 10 bytes of memory per pixel of the
+    holes' bounding box, and 40 per pixel of the holes.
 
     Args:
       values: one channel of the picture; the values in the holes are ignored.
