@@ -298,7 +298,7 @@ def test_auto_takes_what_fits(monkeypatch):
     ("options", "message"),
     [
         ("--image {empty}", "empty holds no photograph"),
-        ("--image {faces}/*.gif", "no file fits .*gif"),
+        ("--image {faces}/*.gif", "no photograph fits .*gif"),
         ("--image {faces} --batch-size 0", "--batch-size is 0; expected 1 or more, or auto"),
         ("--image {faces} --shard 3/2", "--shard is '3/2'; expected I/N with I from 1 to N"),
         ("--image {faces} --shard x", "--shard is 'x'; expected I/N"),
