@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from jaxgan import latents, losses
+from jaxgan import latents, losses, ops
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 
@@ -42,22 +42,22 @@ class Samples(NamedTuple):
     images: UInt8[Array, "n h w 3"]
 
 
-def draw_samples(generator: Generator, *, samples: int, seed: int = 123) -> Samples:
+def draw_samples(generator: Generator, *, samples: int, seed: int = 123, label: int | None = None) -> Samples:
     """Samples a network with its stored noise maps.
 
     Args:
       generator: the network.
       samples: how many.
-      seed: of NumPy's legacy `RandomState`, as in `latents.w_statistics`.
+      seed, label: as in `latents.w_statistics`.
     """
-    ws = latents.mapped_samples(generator, samples=samples, seed=seed)
+    ws = latents.mapped_samples(generator, samples=samples, seed=seed, label=label)
     return Samples(ws, _synthesize(generator, ws))
 
 
 @jax.jit
 def _synthesize(generator: Generator, ws: Float[Array, "n w_dim"]) -> UInt8[Array, "n h w 3"]:
     def picture(w: Float[Array, " w_dim"]) -> UInt8[Array, "h w 3"]:
-        image = generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws))
+        image = ops.as_rgb(generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws)))
         return jnp.clip(jnp.rint((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
     return jax.lax.map(picture, ws, batch_size=AT_ONCE)
