@@ -23,7 +23,7 @@ from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
-from jaxgan.lpips import LPIPS
+from jaxgan.lpips import LPIPS, check_size
 from jaxgan.optimization import InversionState, LossTerms, Problem
 
 AXIS = "images"
@@ -152,9 +152,10 @@ def invert_batch(
     Returns:
       A result per image.
     """
-    if targets.shape[1:] != generator.config.image_shape:
+    check_size(generator.config.resolution)
+    if targets.shape[1:] != generator.config.rgb_shape:
         raise ValueError(
-            f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
+            f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.rgb_shape))})."
         )
     configs = [config] * len(targets) if isinstance(config, InversionConfig) else list(config)
     if len(configs) != len(targets) or any(one.static() != configs[0].static() for one in configs):

@@ -106,6 +106,11 @@ class GeneratorConfig:
         """`(resolution, resolution, image_channels)`."""
         return (self.resolution, self.resolution, self.image_channels)
 
+    @property
+    def rgb_shape(self) -> tuple[int, int, int]:
+        """`(resolution, resolution, 3)`: the photograph that is inverted, whatever channels the network makes."""
+        return (self.resolution, self.resolution, 3)
+
     def channels(self, resolution: int) -> int:
         """Channels of the block of that resolution."""
         return min(self.channel_base // resolution, self.channel_max)

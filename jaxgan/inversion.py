@@ -16,7 +16,7 @@ from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import NoiseMaps
-from jaxgan.lpips import LPIPS
+from jaxgan.lpips import LPIPS, check_size
 from jaxgan.optimization import LONGEST_CHUNK, InversionState, LossTerms
 
 
@@ -25,8 +25,8 @@ class InversionResult(NamedTuple):
 
     Attributes:
       ws: `[num_ws, w_dim]`.
-      noise: the optimised noise maps; `generator.synthesis(ws, noise)` is `image`.
-      image: `[H, W, 3]`, not degraded, not clipped.
+      noise: the optimised noise maps; the colours of `generator.synthesis(ws, noise)` are `image`.
+      image: `[H, W, 3]`, not degraded, not clipped; three equal channels from a network of one, no alpha.
       losses: every term of every step, each `[steps]`.
       returned_step: the step (from 0) in which the latents were rendered, or `steps` for those after the last one.
       state: where the run ended; given to `invert` with more steps it would go on.
@@ -57,7 +57,7 @@ def invert(
     Args:
       generator: the network, unchanged.
       lpips: the distance.
-      target: the observed (already degraded) image in [-1, 1], at the generator's resolution.
+      target: the observed (already degraded) image in [-1, 1], RGB at the generator's resolution.
       degradation: the operator assumed to have made it; `Identity()` for a plain inversion.
       config: settings.
       key: of all randomness (first noise maps, jitter).
@@ -68,12 +68,14 @@ def invert(
     Returns:
       Latents, noise maps, image and losses.
     Raises:
+      UserError: the generator's images are too small for LPIPS.
       ValueError: the target does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
     """
-    if target.shape != generator.config.image_shape:
+    check_size(generator.config.resolution)
+    if target.shape != generator.config.rgb_shape:
         raise ValueError(
-            f"target has shape {target.shape}; this generator makes {generator.config.image_shape}. "
+            f"target has shape {target.shape}; this generator makes {generator.config.rgb_shape}. "
             "Align and resize the photograph first."
         )
     check_chunk_steps(chunk_steps)

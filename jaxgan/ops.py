@@ -145,3 +145,15 @@ def max_pool(x: Float[Array, "h w c"]) -> Float[Array, "h//2 w//2 c"]:
     height, width = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
     tiles = [x[i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
     return jnp.maximum(jnp.maximum(tiles[0], tiles[1]), jnp.maximum(tiles[2], tiles[3]))
+
+
+def as_rgb(image: Float[Array, "h w _"]) -> Float[Array, "h w 3"]:
+    """The colours of a generator's image: grey becomes three equal channels, the alpha of RGBA is left out.
+
+    Raises:
+      ValueError: it has neither 1, 3 nor 4 channels.
+    """
+    channels = image.shape[-1]
+    if channels not in (1, 3, 4):
+        raise ValueError(f"the image has {channels} channels; expected 1 (grey), 3 (RGB) or 4 (RGB and alpha).")
+    return jnp.broadcast_to(image, (*image.shape[:-1], 3)) if channels == 1 else image[..., :3]

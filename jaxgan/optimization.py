@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
-from jaxgan import losses, precision, start
+from jaxgan import losses, ops, precision, start
 from jaxgan.convolutions import convolution
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator, SynthesisNetwork
@@ -93,10 +93,18 @@ class InversionState(NamedTuple):
     best_step: Int[Array, ""]
 
 
-def make_prior(generator: Generator, config: InversionConfig) -> Prior:
-    """Computes what all images of a network share."""
-    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
-    drawn = start.draw_samples(generator, samples=config.start_samples) if config.start_samples else None
+def make_prior(generator: Generator, config: InversionConfig, *, label: int | None = None) -> Prior:
+    """Computes what all images of a network, or of one of its classes, share.
+
+    Args:
+      generator, config: the network and the numbers of samples.
+      label: class of a class-conditional network; None takes all its classes in turn.
+    Raises:
+      ValueError: the network has no such class.
+    """
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples, label=label)
+    count = config.start_samples
+    drawn = start.draw_samples(generator, samples=count, label=label) if count else None
     return Prior(statistics, drawn)
 
 
@@ -224,7 +232,7 @@ def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
     formats = precision.FORMATS[config.precision]
 
     def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
-        return synthesis(ws, noise, dtype=formats.generator)
+        return ops.as_rgb(synthesis(ws, noise, dtype=formats.generator))
 
     def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
         return lpips.features(image, dtype=formats.vgg)
@@ -236,10 +244,10 @@ def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
 
 @jax.jit
 def render(generator: Generator, latents: Latents) -> Float[Array, "h w 3"]:
-    """The image of latents, not degraded, in float32."""
+    """The colours of the image of latents (see `ops.as_rgb`), not degraded, in float32."""
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     with precision.products("float32"):
-        return generator.synthesis(ws, latents.noise)
+        return ops.as_rgb(generator.synthesis(ws, latents.noise))
 
 
 def _adam(config: InversionConfig) -> optax.GradientTransformation:
