@@ -1,4 +1,4 @@
-"""Runs of one photograph that stop on the way: killed, interrupted, on a full disk, or with a loss that is no number."""
+"""Runs of one photograph that stop on the way: killed, interrupted, on a full disk, with a loss that is no number."""
 
 import errno
 import json
