@@ -17,10 +17,11 @@ from experiments import cli
 from experiments.restore.crops import Crop
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import images, inversion
+from jaxgan import images
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_loop import Progress
 from jaxgan.optimization import InversionState, LossTerms
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Work:
       observed: what is known of it.
       assumed: the degradation that led from one to the other.
       key: of its randomness.
-      state, history: reached by an earlier process or a larger batch; None and empty at the beginning.
+      reached: state and losses that an earlier process left; None at the beginning.
+      progress: what this process has reached since.
     """
 
     run: RunFolder
@@ -53,8 +55,8 @@ class Work:
     observed: jax.Array
     assumed: Degradation
     key: jax.Array
-    state: InversionState | None = None
-    history: list[LossTerms] = dataclasses.field(default_factory=list)
+    reached: tuple[InversionState, LossTerms] | None = None
+    progress: Progress | None = None
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @classmethod
@@ -66,9 +68,9 @@ class Work:
         path: Path,
         crop: Crop,
         degradations: tuple[Degradation, Degradation],
-        template: tuple[InversionState, LossTerms] | None,
+        reached: tuple[InversionState, LossTerms] | None,
     ) -> Work:
-        """Degrades a face, and reads what an earlier process left in the folder.
+        """Degrades a face.
 
         Args:
           run: the claimed folder.
@@ -77,26 +79,21 @@ class Work:
           path: the photograph.
           crop: the face.
           degradations: the true one, and the one assumed.
-          template: what a checkpoint looks like; None to begin afresh.
+          reached: what an earlier process left in the folder; None to begin afresh.
         """
         true, assumed = degradations
         photo = jnp.asarray(images.to_float(crop.target))
         observed = assumed.hide_missing(photo) if config.already_degraded else degrade(true, photo)
         key = run_settings.key_for(config.seed, path, crop.index)
-        work = cls(run, config, settings, None if config.already_degraded else photo, observed, assumed, key)
-        if template is not None and (reached := run.restore(template)):
-            work.state, work.history = reached[0], [reached[1]]
-        return work
+        photo = None if config.already_degraded else photo
+        return cls(run, config, settings, photo, observed, assumed, key, reached)
 
     @property
     def steps(self) -> int:
         """Steps done."""
-        return inversion.steps_done(self.history)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no step is left."""
-        return inversion.is_done(self.settings, self.history)
+        if self.progress is not None:
+            return self.progress.steps
+        return 0 if self.reached is None else len(self.reached[1].total)
 
     def is_snapshot_due(self) -> bool:
         """Whether the animation has a frame of this step."""
@@ -111,11 +108,11 @@ class Work:
         """Whether the last checkpoint is old."""
         return self.run.seconds_since_checkpoint() >= self.config.checkpoint_seconds
 
-    def save(self, pool: ThreadPoolExecutor, state: InversionState) -> None:
+    def save(self, pool: ThreadPoolExecutor) -> None:
         """Writes a checkpoint in the background, after the pictures and the checkpoint that came before it."""
         self.wait()
-        losses = inversion.concatenate(self.history)
-        self._writing.append(pool.submit(self._guarded, self.run.checkpoint, state, losses))
+        progress = self.progress
+        self._writing.append(pool.submit(self._guarded, self.run.checkpoint, progress.state, progress.losses))
 
     def wait(self) -> None:
         """Waits for what is being written; raises what went wrong."""

@@ -14,7 +14,6 @@ from experiments.restore.jobs import Source
 from experiments.runs import folder as run_folder
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import inversion
 from jaxgan.generator import Generator
 
 
@@ -69,13 +68,13 @@ class Photograph:
             path: run_settings.settings(config, settings, self.path, generator) for _, path, config, _, _ in planned
         }
         runs = RunFolder.claim(claims, resume=resume, overwrite=overwrite)
-        template = inversion.template(generator, settings)
         works = []
         for (folder, path, config, crop, pair), run in zip(planned, runs, strict=True):
             self._seeds_of_face.setdefault(folder, []).append(run)
             if not run.is_finished:
                 self._open.add(path)
-                works.append(Work.prepare(run, config, settings, self.path, crop, pair, template if resume else None))
+                reached = run.restore(generator, settings) if resume else None
+                works.append(Work.prepare(run, config, settings, self.path, crop, pair, reached))
         return works
 
     def end(self, work: Work) -> bool:

@@ -130,14 +130,7 @@ class Restoration:
         first = next(works, None)
         if first is None:
             return
-        settings = tasks.inversion_config(config)
-        engine = Engine(
-            self.generator,
-            self.lpips,
-            self._prior(settings),
-            batch_run.chunk_steps(config.snapshot_every),
-            self.devices,
-        )
+        engine = Engine(self.generator, self.lpips, self._prior, self.devices)
         size = self.batch_size
         if size == "auto":
             group = _group_name(config)
@@ -145,7 +138,7 @@ class Restoration:
             if size is None:
                 alike = [photo for photo in self.photographs if _group_name(photo.config) == group]
                 most = sum(len(restarts.seeds(photo.config)) * max(1, len(photo.crops)) for photo in alike)
-                size = batch_size.fitting_size(engine, first, most)
+                size = batch_size.fitting_size(engine, first, most, self.say)
                 if self.record:
                     self.record.write_size(group, size)
         batch_run.invert(engine, itertools.chain([first], works), size, self)
@@ -193,8 +186,8 @@ class Restoration:
     def advanced(self, works: list[Work]) -> None:
         """Moves the bar."""
         self._bar.set_postfix(
-            loss=f"{sum(work.history[-1].total[-1] for work in works) / len(works):.4f}",
-            lpips=f"{sum(work.history[-1].perceptual[-1] for work in works) / len(works):.4f}",
+            loss=f"{sum(work.progress.losses.total[-1] for work in works) / len(works):.4f}",
+            lpips=f"{sum(work.progress.losses.perceptual[-1] for work in works) / len(works):.4f}",
             refresh=False,
         ) if works else None
         done = sum(work.steps - self._steps[work] for work in works)
@@ -281,5 +274,5 @@ def _groups(photographs: Sequence[Photograph]) -> list[list[Photograph]]:
 
 def _group_name(config: Config) -> str:
     kernels = (config.kernel_size, config.assume_kernel_size)
-    facts = (tasks.inversion_config(config).static(), sorted(config.tasks), kernels, config.snapshot_every)
+    facts = (tasks.inversion_config(config).program(), sorted(config.tasks), kernels)
     return f"{'+'.join(sorted(config.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
