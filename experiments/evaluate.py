@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from experiments.measure.face_sets import FaceSet
-    from experiments.measure.measures import Whitening
     from jaxgan import LPIPS, Generator, InversionConfig
+    from jaxgan.metrics import Whitening
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
 Method = Literal["jaxgan", "projector", "classical"]
@@ -79,8 +79,9 @@ class Networks:
 def run(config: Config) -> list[dict[str, Any]]:
     """Runs the command; prints the summary and returns the rows of results.csv."""
     import jaxgan
-    from experiments.measure import face_sets, measures
+    from experiments.measure import face_sets
     from experiments.measure import tables as evaluation_tables
+    from jaxgan import metrics
     from jaxgan.errors import UserError
 
     if config.batch_size < 1 or config.restarts < 1:
@@ -92,7 +93,7 @@ def run(config: Config) -> list[dict[str, Any]]:
     face_set = face_sets.load(
         config.images, generator.config, count=config.count, already_aligned=config.already_aligned
     )
-    networks = Networks(generator, jaxgan.load_lpips(), measures.whitening(generator))
+    networks = Networks(generator, jaxgan.load_lpips(), metrics.whitening(generator))
     table = evaluation_tables.Table(config.output, config)
     for (task, method), chosen in settings.items():
         if not table.has(task, method):
@@ -135,34 +136,37 @@ def evaluate(
     import jax.numpy as jnp
     import numpy as np
 
-    from experiments.measure import measures
-    from experiments.restore import degrade as tasks
+    from experiments.measure import observation
+    from jaxgan import metrics
+    from jaxgan.photos import identity
+    from jaxgan.tasks import default_degradation
 
     resolution = networks.generator.config.resolution
-    parts = [tasks.default_degradation(task, resolution, config.seed + i) for i in range(len(face_set.names))]
+    parts = [default_degradation(task, resolution, seed=config.seed + i) for i in range(len(face_set.names))]
     degradations = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
     truths = jnp.asarray(face_set.faces)
-    observed = measures.observe(degradations, truths)
+    observed = observation.observe(degradations, truths)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, list[np.ndarray]] = {}
     for seed in range(config.seed, config.seed + (1 if settings is None else config.restarts)):
         start = time.perf_counter()
         restored, ws = _restore(config, seed, settings, networks, parts, degradations, observed, face_set.names)
         seconds = (time.perf_counter() - start) / len(restored)
-        again = measures.degrade_all(degradations, restored)
-        identities = measures.identity_distances(truths, restored)
+        again = observation.degrade_all(degradations, restored)
+        identities = metrics.identity_distances(identity.descriptor, truths, restored)
         for index, name in enumerate(face_set.names):
             row = {"task": task, "method": method, "image": name, "seed": seed, "kept": False}
             row |= {"steps": settings.steps if settings else 0, "seconds": round(seconds, 2)}
-            row |= measures.measure(
+            measured = metrics.measure(
                 networks.lpips,
                 truth=truths[index],
                 observed=observed[index],
-                restored=restored[index],
+                reconstruction=restored[index],
                 degraded_again=again[index],
             )
+            row |= metrics.columns(measured)
             row["identity"] = identities[index]
-            row["realism"] = np.nan if ws is None else measures.latent_distance(networks.whitening, ws[index])
+            row["realism"] = np.nan if ws is None else metrics.latent_distance(networks.whitening, ws[index])
             rows.append(row)
             best = min((r for r in rows if r["image"] == name), key=lambda r: r["lpips_observed"])
             if best is row:
@@ -179,13 +183,13 @@ def _restore(config, seed, settings, networks, parts, degradations, observed, na
 
     from experiments.measure import classical
     from experiments.runs import settings as run_settings
-    from jaxgan import batch
+    from jaxgan import inversion
 
     if settings is None:
         pairs = zip(parts, np.asarray(observed), strict=True)
         return jnp.stack([jnp.asarray(classical.restore(*pair)) for pair in pairs]), None
     keys = jnp.stack([run_settings.key_for(seed, Path(name), 0) for name in names])
-    results = batch.invert_batch(
+    results = inversion.invert_batch(
         networks.generator, networks.lpips, observed, degradations, settings, keys, size=config.batch_size
     )
     return jnp.stack([result.image for result in results]), [result.ws for result in results]

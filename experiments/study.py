@@ -57,11 +57,11 @@ class Config:
 def run(config: Config) -> Findings:
     """Runs the command; prints the finding and returns it."""
     import jaxgan
-    from experiments.measure import face_sets, measures
+    from experiments.measure import face_sets
     from experiments.runs import settings as run_settings
     from experiments.studies import figures
     from experiments.studies.setup import Setup
-    from jaxgan import InversionConfig
+    from jaxgan import InversionConfig, metrics
     from jaxgan.errors import UserError
 
     for name in ("count", "steps", "batch_size"):
@@ -77,7 +77,7 @@ def run(config: Config) -> Findings:
     setup = Setup(
         generator,
         jaxgan.load_lpips(),
-        measures.whitening(generator),
+        metrics.whitening(generator),
         face_sets.load(source, generator.config, count=count, already_aligned=config.already_aligned),
         steps=steps,
         seed=config.seed,

@@ -5,9 +5,11 @@ from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.inversion import InversionResult, invert
+from jaxgan.inversion import InversionResult, invert, invert_batch
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_files import load_inversion, save_inversion
 from jaxgan.lpips import LPIPS
+from jaxgan.tasks import default_degradation
 
 __all__ = [
     "LPIPS",
@@ -21,7 +23,11 @@ __all__ = [
     "InversionConfig",
     "InversionResult",
     "Mask",
+    "default_degradation",
     "invert",
+    "invert_batch",
     "load_generator",
+    "load_inversion",
     "load_lpips",
+    "save_inversion",
 ]

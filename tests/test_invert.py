@@ -168,10 +168,16 @@ def test_config_json_holds_what_repeats_the_run(finished, crop, task):
     assert settings["image"] == str(crop)
     assert settings["image_sha256"] == hashlib.sha256(crop.read_bytes()).hexdigest()
     assert facts["versions"]["jax"] == jax.__version__ and facts["versions"].keys() >= {"orbax-checkpoint", "device"}
-    for pair in ("against_photograph", "against_observation"):
-        assert np.isfinite(list(result[pair].values())).all() and result[pair].keys() == {"psnr", "ssim", "lpips"}
+    for pair in ("against_truth", "against_observed"):
+        assert np.isfinite(list(result[pair].values())).all() and result[pair].keys() == {
+            "psnr",
+            "ssim",
+            "lpips",
+            "lpips_size",
+        }
+        assert result[pair]["lpips_size"] == result["loss_lpips_size"] == 64
     a, b = (pixels(finished(task) / f"{name}.png").astype(float) for name in ("target", "reconstruction"))
-    np.testing.assert_allclose(result["against_photograph"]["psnr"], 10 * np.log10(255**2 / ((a - b) ** 2).mean()))
+    np.testing.assert_allclose(result["against_truth"]["psnr"], 10 * np.log10(255**2 / ((a - b) ** 2).mean()))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -222,7 +228,8 @@ def test_a_repeated_run_gives_the_same_files_and_shows_a_bar_and_one_line(finish
     lines = [line for line in stderr.replace("\r", "\n").splitlines() if line]
     assert all("step/s" in line or "s/step" in line for line in lines[:-1])
     assert re.fullmatch(
-        rf"{tmp_path}/out: against observation: [\d.]+ dB, LPIPS [\d.]+; against photograph: .* \(step \d\)", lines[-1]
+        rf"{tmp_path}/out: against observed: [\d.]+ dB, LPIPS \(64 px\) [\d.]+; against truth: .* \(step \d\)",
+        lines[-1],
     )
 
 
@@ -309,7 +316,7 @@ def test_a_mask_file_marks_damage_and_its_content_does_not_matter(crop, tmp_path
     assert results[0]["reconstruction.png"] == results[1]["reconstruction.png"]
     assert "target.png" not in results[0]  # there is no truth
     facts = json.loads(results[0]["config.json"])
-    assert "against_photograph" not in facts["result"] and facts["settings"]["mask_sha256"]
+    assert "against_truth" not in facts["result"] and facts["settings"]["mask_sha256"]
     assert pixels(tmp_path / "0" / "out" / "panel.png").shape[1] == 3 * 256 + 2 * 4
 
 

@@ -21,7 +21,6 @@ from PIL import Image
 
 import jaxgan
 from experiments.invert import main
-from experiments.restore import batch_size
 from experiments.runs import settings as run_settings
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
@@ -92,7 +91,7 @@ def test_a_folder_of_photographs(whole):
     header, *rest = events(whole)
     assert header["settings"]["batch_size"] == 2 and header["settings"]["options"]["task"] == "inpaint"
     last = [line for line in rest if line["state"] == "finished"][-1]
-    assert last["image"].endswith(".png") and np.isfinite(last["result"]["against_photograph"]["lpips"])
+    assert last["image"].endswith(".png") and np.isfinite(last["result"]["against_truth"]["lpips"])
     with Image.open(whole / "contact_sheet.png") as sheet:
         assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 22))
         tile = np.asarray(sheet)[16:112, 288 + 8 : 288 + 8 + 96]
@@ -162,7 +161,7 @@ def test_the_best_seed_is_kept_and_all_are_saved(faces, tmp_path):
     for seed in (4, 5, 6):
         facts = json.loads((tmp_path / "out" / f"seed-{seed}" / "config.json").read_text())
         assert facts["settings"]["options"]["seed"] == seed
-        distances[f"seed-{seed}"] = facts["result"]["against_observation"]["lpips"]
+        distances[f"seed-{seed}"] = facts["result"]["against_observed"]["lpips"]
     kept = json.loads((tmp_path / "out" / "config.json").read_text())
     assert kept["restarts"] == distances and kept["kept"] == min(distances, key=distances.get)
     assert len(set(distances.values())) == 3
@@ -255,42 +254,6 @@ def test_a_batch_too_large_is_halved(whole, faces, tmp_path, monkeypatch):
         np.loadtxt(path / "face0" / "losses.csv", delimiter=",", skiprows=1) for path in (tmp_path / "out", whole)
     )
     np.testing.assert_allclose(ours[:, 1], expected[:, 1], rtol=1e-3)
-
-
-def test_auto_takes_what_fits(monkeypatch):
-    """With 100 bytes for the networks and 10 for a face."""
-
-    class Device:
-        platform = "gpu"
-
-        def __init__(self, free):
-            self.free = free
-
-        def memory_stats(self):
-            return {"bytes_limit": self.free, "bytes_in_use": 0}
-
-    class Engine:
-        generator, lpips = np.zeros(50, np.int8), np.zeros(50, np.int8)
-
-        def __init__(self, free, count=1):
-            self.devices = tuple(Device(free) for _ in range(count))
-            self.asked = []
-
-        def bytes_needed(self, work, size):
-            self.asked.append(size)
-            return 100 + 10 * size // len(self.devices)
-
-    def size(free, at_most, count=1):
-        engine = Engine(free / batch_size.SHARE_OF_MEMORY + 1, count)
-        return batch_size.fitting_size(engine, None, at_most), len(engine.asked)
-
-    assert size(1000, 5) == (5, 1)
-    assert size(1000, 1000) == (90, 2)
-    assert size(1e6, 1000) == (256, 2)
-    assert size(150, 1000)[0] == 5
-    assert size(50, 1000)[0] == 1
-    assert size(1000, 1000, count=4)[0] == 360
-    assert size(1000, 5, count=4)[0] == 8  # padded
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.measure.measures import TITLES
 from experiments.measure.statistics import bootstrap
 from experiments.runs import report
 from experiments.runs import settings as run_settings
-from jaxgan import images
+from jaxgan import images, metrics
 from jaxgan.errors import UserError
 
 if TYPE_CHECKING:
     from experiments.evaluate import Config
 
 KEYS = ("task", "method", "image", "seed", "kept", "steps", "seconds")
+TITLES = {
+    "psnr_truth": "PSNR, truth (dB)",
+    "ssim_truth": "SSIM, truth",
+    "lpips_truth": "{lpips}, truth",
+    "psnr_observed": "PSNR, observation (dB)",
+    "ssim_observed": "SSIM, observation",
+    "lpips_observed": "{lpips}, observation",
+    "identity": "identity distance",
+    "realism": "distance of w",
+}
+"""Accuracy is measured against the truth, fidelity against the observation after degrading the result again."""
 
 
 class Table:
@@ -60,7 +70,7 @@ class Table:
         self.rows += rows
         partial = self._path.with_name(f".{self._path.name}")
         with open(partial, "w", newline="") as file:
-            writer = csv.DictWriter(file, [*KEYS, *TITLES])
+            writer = csv.DictWriter(file, [*KEYS, *TITLES, "lpips_size"])
             writer.writeheader()
             writer.writerows(self.rows)
         partial.replace(self._path)
@@ -71,13 +81,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
         rows = list(csv.DictReader(file))
     for row in rows:
         row |= {name: float(row[name]) for name in ("seconds", *TITLES)}
-        row |= {"seed": int(row["seed"]), "steps": int(row["steps"]), "kept": row["kept"] == "True"}
+        row |= {name: int(row[name]) for name in ("seed", "steps", "lpips_size")} | {"kept": row["kept"] == "True"}
     return rows
 
 
 def summarise(rows: list[dict[str, Any]]) -> str:
     """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method."""
-    header = ["task", "method", "images", *TITLES.values(), "faces found", "steps", "s / image"]
+    lpips = metrics.lpips_label(rows[0]["lpips_size"])
+    titles = [title.format(lpips=lpips) for title in TITLES.values()]
+    header = ["task", "method", "images", *titles, "faces found", "steps", "s / image"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
     for task, method in dict.fromkeys((row["task"], row["method"]) for row in rows):
         chosen = [row for row in rows if (row["task"], row["method"], row["kept"]) == (task, method, True)]
@@ -106,11 +118,12 @@ def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[str, list
     places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
     strips = []
     for title, row in ((title, ordered[place]) for title, place in places.items()):
+        lpips = metrics.lpips_label(row["lpips_size"])
         titles = (
             f"{title}: {row['image']}",
             "observed",
-            f"restored\n{row['psnr_truth']:.1f} dB, LPIPS {row['lpips_truth']:.3f}",
-            f"degraded again\n{row['psnr_observed']:.1f} dB, LPIPS {row['lpips_observed']:.3f}",
+            f"restored\n{row['psnr_truth']:.1f} dB, {lpips} {row['lpips_truth']:.3f}",
+            f"degraded again\n{row['psnr_observed']:.1f} dB, {lpips} {row['lpips_observed']:.3f}",
         )
         strips.append(report.panel(list(zip(titles, pictures[row["image"]], strict=True))))
     images.write_png(path, np.concatenate(strips, 0))

@@ -40,13 +40,6 @@ def with_settings(base: InversionConfig, options: object) -> InversionConfig:
         raise UserError(str(error)) from None
 
 
-def default_degradation(task: str, resolution: int, seed: int) -> Degradation:
-    """A task's degradation with its default parameters; the seed is that of the brush strokes."""
-    if task == "inpaint":
-        return Mask(jnp.asarray(masks.strokes(seed, resolution)))
-    return {"invert": Identity(), "colorize": Grayscale(), "deblur": GaussianBlur.for_resolution(resolution)}[task]
-
-
 def degradations(config: Config, resolution: int, mask: np.ndarray | None = None) -> tuple[Degradation, Degradation]:
     """What happens to a face crop, and what the optimiser assumes happened.
 

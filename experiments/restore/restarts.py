@@ -57,7 +57,7 @@ def keep_best(face: Path, runs: Sequence[RunFolder]) -> None:
 
     Its config.json, written last, lists the others under "restarts".
     """
-    distances = {run.path.name: run_folder.result(run.path)["against_observation"]["lpips"] for run in runs}
+    distances = {run.path.name: run_folder.result(run.path)["against_observed"]["lpips"] for run in runs}
     best = min(runs, key=lambda run: distances[run.path.name])
     shutil.copytree(best.path, face, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
     shutil.rmtree(face / "latents", ignore_errors=True)

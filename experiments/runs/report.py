@@ -17,7 +17,8 @@ from jaxgan import images
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
-from jaxgan.optimization import LossTerms
+from jaxgan.metrics import lpips_label, measure
+from jaxgan.optimization import LossTerms, lpips_size
 
 TILE = 256
 """Smallest side of a picture in a panel or animation; smaller images are enlarged."""
@@ -47,7 +48,9 @@ def write(
       The metrics and facts that belong into config.json.
     """
     folder = run.path
-    metrics = measure(lpips, truth=truth, observed=observed, image=result.image, degraded_again=degraded_again)
+    measured = measure(
+        lpips, truth=truth, observed=observed, reconstruction=result.image, degraded_again=degraded_again
+    )
     if truth is not None:
         images.write_png(folder / "target.png", np.asarray(truth))
     images.write_png(folder / "degraded.png", np.asarray(observed))
@@ -55,44 +58,22 @@ def write(
     tiles = [] if truth is None else [("photograph", truth)]
     tiles += [
         ("degraded" if truth is not None else "photograph (degraded)", observed),
-        ("reconstruction\n" + _numbers(metrics.get("against_photograph")), result.image),
-        ("reconstruction degraded\n" + _numbers(metrics["against_observation"]), degraded_again),
+        ("reconstruction\n" + _numbers(measured.get("against_truth")), result.image),
+        ("reconstruction degraded\n" + _numbers(measured["against_observed"]), degraded_again),
     ]
     images.write_png(folder / "panel.png", panel([(label, np.asarray(image)) for label, image in tiles]))
     frames = [_tile(images.to_float(images.read_photo(path))) for path in run.snapshots()]
     images.write_gif(folder / "progress.gif", [*frames, _tile(np.asarray(result.image))])
     write_losses(folder / "losses.csv", result.losses, config)
-    plot_losses(folder / "loss.png", result.losses, config, returned_step=result.returned_step)
+    size = lpips_size(result.image.shape[0], config.feature_size)
+    plot_losses(folder / "loss.png", result.losses, config, size=size, returned_step=result.returned_step)
     _write_npz(folder / "latents.npz", result)
-    return {"returned_step": result.returned_step, "loss": float(np.min(result.losses.total)), **metrics}
-
-
-def measure(
-    lpips: LPIPS, *, truth: jax.Array | None, observed: jax.Array, image: jax.Array, degraded_again: jax.Array
-) -> dict[str, dict[str, float]]:
-    """PSNR, SSIM and LPIPS of 8-bit pictures: accuracy against the photograph, fidelity against the observation."""
-    pairs = {"against_observation": (degraded_again, observed)}
-    if truth is not None:
-        pairs["against_photograph"] = (image, truth)
-    return {name: compare(lpips, *pair) for name, pair in pairs.items()}
-
-
-def compare(lpips: LPIPS, image: jax.Array, reference: jax.Array) -> dict[str, float]:
-    """PSNR in dB and SSIM over RGB with a data range of 255, after rounding to 8 bits, and LPIPS-VGG."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
-    a, b = images.to_uint8(np.asarray(image)), images.to_uint8(np.asarray(reference))
-    equal = bool((a == b).all())
     return {
-        "psnr": float("inf") if equal else float(peak_signal_noise_ratio(b, a, data_range=255)),
-        "ssim": float(structural_similarity(b, a, data_range=255, channel_axis=-1)),
-        "lpips": float(_lpips(lpips, images.to_float(a), images.to_float(b))),
+        "returned_step": result.returned_step,
+        "loss": float(np.min(result.losses.total)),
+        "loss_lpips_size": size,
+        **measured,
     }
-
-
-@jax.jit
-def _lpips(lpips: LPIPS, image_a: jax.Array, image_b: jax.Array) -> jax.Array:
-    return lpips(jnp.asarray(image_a), jnp.asarray(image_b))
 
 
 def summary(metrics: dict[str, Any]) -> str:
@@ -122,11 +103,11 @@ def panel(tiles: list[tuple[str, np.ndarray]]) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def weighted_terms(losses: LossTerms, config: InversionConfig) -> dict[str, np.ndarray]:
-    """The terms times their weights, which sum to the total."""
+def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dict[str, np.ndarray]:
+    """The terms times their weights, which sum to the total; `size` is that of the images that LPIPS compared."""
     return {
         "total": np.asarray(losses.total),
-        "LPIPS": np.asarray(losses.perceptual),
+        lpips_label(size): np.asarray(losses.perceptual),
         "noise regulariser": config.noise_reg_weight * np.asarray(losses.noise_regularizer),
         "latent distance": config.latent_dist_reg_weight * np.asarray(losses.latent_distance),
     }
@@ -134,7 +115,7 @@ def weighted_terms(losses: LossTerms, config: InversionConfig) -> dict[str, np.n
 
 def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None:
     """A row per step: the terms before their weights, and the learning rate."""
-    rates = np.asarray(jax.vmap(config.learning_rate_at)(jnp.arange(len(losses.total))))
+    rates = np.asarray(jax.vmap(config.numbers().learning_rate_at)(jnp.arange(len(losses.total))))
     partial = path.with_name(f".{path.name}")
     with open(partial, "w", newline="") as file:
         writer = csv.writer(file)
@@ -144,18 +125,19 @@ def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None
     os.replace(partial, path)
 
 
-def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, returned_step: int) -> None:
+def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size: int, returned_step: int) -> None:
     """Every loss term over the steps, as it enters the total."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for name, values in weighted_terms(losses, config).items():
+    terms = weighted_terms(losses, config, size)
+    for name, values in terms.items():
         if values.any():
             axes.plot(values, label=name, linewidth=2 if name == "total" else 1.2)
     axes.axvline(returned_step, color="gray", linestyle=":", label=f"returned (step {returned_step})")
-    positive = weighted_terms(losses, config)["LPIPS"]
+    positive = terms[lpips_label(size)]
     axes.set(xlabel="step", ylabel="loss (weighted)", yscale="log", ylim=(max(positive.min() / 300, 1e-6), None))
     axes.grid(alpha=0.3)
     axes.legend()
@@ -163,7 +145,9 @@ def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, retur
 
 
 def _numbers(metrics: dict[str, float] | None) -> str:
-    return "" if metrics is None else f"{metrics['psnr']:.1f} dB, LPIPS {metrics['lpips']:.3f}"
+    if metrics is None:
+        return ""
+    return f"{metrics['psnr']:.1f} dB, {lpips_label(metrics['lpips_size'])} {metrics['lpips']:.3f}"
 
 
 def _tile(image: np.ndarray) -> np.ndarray:
