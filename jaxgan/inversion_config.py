@@ -1,4 +1,4 @@
-"""Settings of an inversion."""
+"""The constants of an inversion: numbers that are traced, a program that is compiled, and the host's own affairs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class InversionConfig:
-    """Settings of the optimisation. `t = step / steps` runs from 0 to 1.
+    """The constants of an optimisation. `t = step / steps` runs from 0 to 1.
 
     `numbers` are traced and `program` is compiled in; the other attributes are read by the host alone, before and
     between the compiled steps.

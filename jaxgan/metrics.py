@@ -83,9 +83,9 @@ def columns(measured: dict[str, dict[str, float]]) -> dict[str, float]:
     return row | {"lpips_size": measured["against_observed"]["lpips_size"]}
 
 
-def lpips_label(size: int) -> str:
+def lpips_name(size: int) -> str:
     """LPIPS as it is called wherever people read it: distances at different sizes are different numbers."""
-    return f"LPIPS ({size} px)"
+    return f"LPIPS at {size} px"
 
 
 def identity_distances(

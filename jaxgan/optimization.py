@@ -259,7 +259,7 @@ def _adam(program: Program) -> optax.GradientTransformation:
 
 def lpips_size(resolution: int, feature_size: int) -> int:
     """Side in pixels of what the loss compares of images of a resolution (see `InversionConfig.feature_size`)."""
-    return resolution // max(1, resolution // feature_size)
+    return min(resolution, feature_size)
 
 
 def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:

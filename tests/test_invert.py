@@ -228,7 +228,7 @@ def test_a_repeated_run_gives_the_same_files_and_shows_a_bar_and_one_line(finish
     lines = [line for line in stderr.replace("\r", "\n").splitlines() if line]
     assert all("step/s" in line or "s/step" in line for line in lines[:-1])
     assert re.fullmatch(
-        rf"{tmp_path}/out: against observed: [\d.]+ dB, LPIPS \(64 px\) [\d.]+; against truth: .* \(step \d\)",
+        rf"{tmp_path}/out: against observed: [\d.]+ dB, LPIPS at 64 px [\d.]+; against truth: .* \(step \d\)",
         lines[-1],
     )
 

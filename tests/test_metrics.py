@@ -46,7 +46,7 @@ def test_lpips_is_not_that_of_a_smaller_picture(lpips, pair):
     noisy = [pair[0], pair[0][::-1]], [small[0], small[0][::-1]]
     full, half = (metrics.compare(lpips, *images) for images in noisy)
     assert (full["lpips_size"], half["lpips_size"]) == (32, 16) and full["lpips"] > 1.1 * half["lpips"]
-    assert metrics.lpips_label(half["lpips_size"]) == "LPIPS (16 px)"
+    assert metrics.lpips_name(half["lpips_size"]) == "LPIPS at 16 px"
 
 
 def test_accuracy_and_fidelity(lpips, pair):

@@ -87,7 +87,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def summarise(rows: list[dict[str, Any]]) -> str:
     """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method."""
-    lpips = metrics.lpips_label(rows[0]["lpips_size"])
+    lpips = metrics.lpips_name(rows[0]["lpips_size"])
     titles = [title.format(lpips=lpips) for title in TITLES.values()]
     header = ["task", "method", "images", *titles, "faces found", "steps", "s / image"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
@@ -118,7 +118,7 @@ def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[str, list
     places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
     strips = []
     for title, row in ((title, ordered[place]) for title, place in places.items()):
-        lpips = metrics.lpips_label(row["lpips_size"])
+        lpips = metrics.lpips_name(row["lpips_size"])
         titles = (
             f"{title}: {row['image']}",
             "observed",

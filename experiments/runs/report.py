@@ -17,7 +17,7 @@ from jaxgan import images
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
-from jaxgan.metrics import lpips_label, measure
+from jaxgan.metrics import lpips_name, measure
 from jaxgan.optimization import LossTerms, lpips_size
 
 TILE = 256
@@ -107,7 +107,7 @@ def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dic
     """The terms times their weights, which sum to the total; `size` is that of the images that LPIPS compared."""
     return {
         "total": np.asarray(losses.total),
-        lpips_label(size): np.asarray(losses.perceptual),
+        lpips_name(size): np.asarray(losses.perceptual),
         "noise regulariser": config.noise_reg_weight * np.asarray(losses.noise_regularizer),
         "latent distance": config.latent_dist_reg_weight * np.asarray(losses.latent_distance),
     }
@@ -137,7 +137,7 @@ def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size:
         if values.any():
             axes.plot(values, label=name, linewidth=2 if name == "total" else 1.2)
     axes.axvline(returned_step, color="gray", linestyle=":", label=f"returned (step {returned_step})")
-    positive = terms[lpips_label(size)]
+    positive = terms[lpips_name(size)]
     axes.set(xlabel="step", ylabel="loss (weighted)", yscale="log", ylim=(max(positive.min() / 300, 1e-6), None))
     axes.grid(alpha=0.3)
     axes.legend()
@@ -147,7 +147,7 @@ def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size:
 def _numbers(metrics: dict[str, float] | None) -> str:
     if metrics is None:
         return ""
-    return f"{metrics['psnr']:.1f} dB, {lpips_label(metrics['lpips_size'])} {metrics['lpips']:.3f}"
+    return f"{metrics['psnr']:.1f} dB, {lpips_name(metrics['lpips_size'])} {metrics['lpips']:.3f}"
 
 
 def _tile(image: np.ndarray) -> np.ndarray:
