@@ -113,13 +113,15 @@ def gain_and_variance(
     Args:
       spectrum: measured.
       shape: height and width.
-      fidelity: 0 takes the reconstruction as it is, 1 its regression to the truth, which is less detailed and nearer.
+      fidelity: 0 takes the reconstruction as it is, 1 the regression of the truth on it, which is less detailed and
+        nearer. That lies between 0 and 1 where the reconstruction is the truth and something else; what a few faces
+        suggest beyond, of the mean most of all, is not followed.
     Returns:
       The factor a of each of the reconstruction's coefficients, and the variance of those of `truth - a
       reconstruction`.
     """
     _, truth, cross, own = spectrum
-    regression = np.divide(cross, own, out=np.zeros_like(cross), where=own > 0)
+    regression = np.clip(np.divide(cross, own, out=np.zeros_like(cross), where=own > 0), 0, 1)
     gain = 1 - fidelity + fidelity * regression
     variance = np.maximum(truth - 2 * gain * cross + gain**2 * own, 1e-12)
     log_frequency = np.log2(np.maximum(frequencies(shape), 1e-9))
