@@ -114,14 +114,14 @@ def complete(degradation: Degradation, observed: Image, reconstruction: Image, k
         case Mask():
             return _fill(degradation, observed, reconstruction, knowledge)
         case Grayscale():
-            return _colour(observed, reconstruction)
+            return with_luminance(observed, reconstruction)
         case Compose() if not _is_one_linear_map(degradation, observed.shape):
             return _undo_one_by_one(degradation, observed, reconstruction, knowledge)
     map_ = _linear_map(degradation, observed.shape)
     if map_ is None:
         return reconstruction
     x, correction = _conditional_mean(degradation, map_, observed, reconstruction, knowledge)
-    return _colour(x + correction, x + correction) if _is_grey(degradation) else x + correction
+    return with_luminance(x + correction, x + correction) if _is_grey(degradation) else x + correction
 
 
 def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
@@ -137,8 +137,13 @@ def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
     return np.where(hole[..., None], x + (1 - phi) * spline + phi * linear, observed)
 
 
-def _colour(observed: Image, x: Image) -> Image:
-    """The observed luminance (the mean of R, G and B) with the reconstruction's chroma, as much of it as has room."""
+def with_luminance(observed: Float[np.ndarray, "h w _"], x: Image) -> Image:
+    """Gives an image the luminance of another.
+
+    Args:
+      observed: its luminance, the mean of its channels, is kept exactly.
+      x: its chroma is taken, less of it where a channel would leave [-1, 1].
+    """
     luminance = observed.mean(-1, keepdims=True)
     chroma = x - x.mean(-1, keepdims=True)
     room = np.where(chroma > 0, 1 - luminance, 1 + luminance)

@@ -9,7 +9,7 @@ import pytest
 from scipy import fft
 
 import jaxgan
-from jaxgan import conditional_mean, spectra, tension
+from jaxgan import conditional_mean, restoration, spectra, tension
 from jaxgan.conditional_mean import Covariance
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask, pytree
 from jaxgan.restoration import ROUNDING, Knowledge, complete, has_inverse
@@ -262,6 +262,15 @@ def test_the_result_is_an_image_and_the_reconstruction_is_clipped_first():
     assert result.dtype == np.float32 and np.abs(result).max() <= 1 < np.abs(x).max()
     clipped = jaxgan.restore(observed, Mask(HOLE), np.clip(x, -1, 1))
     np.testing.assert_allclose(result, clipped, atol=1e-6)  # seen: 6e-8
+
+
+@pytest.mark.parametrize("name", ["blur", "own", "mask, blur"])
+def test_without_a_spectrum_the_embedded_networks_is_taken(name):
+    observed = in_8_bits(degrade(KINDS[name], TRUTHS[0]))
+    restored = jaxgan.restore(observed, KINDS[name], RECONSTRUCTIONS[0])
+    assert np.mean((restored - TRUTHS[0]) ** 2) < 0.8 * np.mean((RECONSTRUCTIONS[0] - TRUTHS[0]) ** 2)
+    given = restoration.default_spectrum(KINDS[name], SHAPE)
+    np.testing.assert_array_equal(restored, jaxgan.restore(observed, KINDS[name], RECONSTRUCTIONS[0], spectrum=given))
 
 
 def test_wrong_arguments_are_told():
