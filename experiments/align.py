@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from experiments import cli
+from experiments import cli, validation
+from experiments.cli import Mistakes, say
+from experiments.options import FaceChoice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +32,12 @@ if TYPE_CHECKING:
     from experiments.restore.faces import ChosenFace
 
 
+EVERY_FACE = FaceChoice(face="all")
+
+
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings of `experiments.align`."""
+class AlignOptions:
+    """Options of `experiments.align`."""
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """PNG, JPEG, WebP, TIFF or HEIC files."""
@@ -44,74 +50,74 @@ class Config:
     """Side of the squares in pixels."""
     scale: float = 1.0
     """Size of the squares relative to FFHQ's; the demo network was trained on 0.74."""
-    face: int | Literal["all", "largest"] = "all"
-    """Which faces to cut out; a number counts from 0, the largest."""
-    landmarks: tuple[Path, ...] = ()
-    """Where the faces are: a file for each, the JSON of an earlier run or 68 lines of x and y (dlib's points)."""
-    eyes: tuple[str, ...] = ()
-    """Where the faces are: x1,y1,x2,y2 for each, the centres of both eyes in pixels."""
-    landmarks_model: Path | None = None
-    """dlib's 68-point landmark model. Default: that of the package face_recognition_models."""
+    faces: FaceChoice = EVERY_FACE
 
 
-def run(config: Config) -> list[Path]:
-    """Runs the command; returns the folders written."""
-    from experiments.restore import faces as face_options
-    from jaxgan.errors import UserError
+def run(options: AlignOptions) -> list[Path]:
+    """Runs the command; returns the folders written.
 
-    if not config.photos:
-        raise UserError("name one photo or more.")
-    if not (config.size >= 1 and 0 < config.scale < float("inf")):
-        raise UserError(f"--size {config.size} --scale {config.scale:g}: expected positive numbers.")
-    options = dataclasses.replace(config, face=None) if config.face == "all" and _are_given(config) else config
-    face_options.check(options, len(config.photos))
-    folders = [config.output] if len(config.photos) == 1 else [config.output / path.stem for path in config.photos]
-    if len(set(folders)) < len(folders):
-        raise UserError("several photos have one name and would write to the same folder; rename one.")
-    for folder in folders:
-        if (folder / "before_after.png").exists() and not config.overwrite:
-            raise UserError(f"{folder} holds faces already; add --overwrite, or choose another --output.")
-    for folder, path in zip(folders, config.photos, strict=True):
+    Raises:
+      Mistakes: the options are wrong, or a folder holds faces already.
+    """
+    photos = options.photos
+    folders = [options.output] if len(photos) == 1 else [options.output / path.stem for path in photos]
+    Mistakes.check([*_problems(options), *_problems_of_folders(folders, overwrite=options.overwrite)])
+    for folder, path in zip(folders, photos, strict=True):
         _align_one(options, path, folder)
     return folders
 
 
-def _are_given(config: Config) -> bool:
-    return bool(config.landmarks or config.eyes)
+def _problems(options: AlignOptions) -> list[str]:
+    problems = validation.of_faces(options.faces, photograph_count=len(options.photos), default_face="all")
+    if not options.photos:
+        problems.append("name one photo or more.")
+    if not (options.size >= 1 and 0 < options.scale < math.inf):
+        problems.append(f"--size {options.size} --scale {options.scale:g}: expected positive numbers.")
+    return problems
 
 
-def _align_one(config: Config, path: Path, folder: Path) -> None:
-    from experiments.restore import faces as face_options
-    from experiments.runs import before_after
+def _problems_of_folders(folders: list[Path], *, overwrite: bool) -> list[str]:
+    if len(set(folders)) < len(folders):
+        return ["several photos have one name and would write to the same folder; rename one."]
+    return [
+        f"{folder} holds faces already; add --overwrite, or choose another --output."
+        for folder in folders
+        if (folder / "before_after.png").exists() and not overwrite
+    ]
+
+
+def _align_one(options: AlignOptions, path: Path, folder: Path) -> None:
+    from experiments.restore import before_after
+    from experiments.restore.faces import choose, quad_of, warn_if_cut
     from jaxgan import images
     from jaxgan.errors import UserError
     from jaxgan.photos import alignment, photo_files
 
     photo = photo_files.read_photo(path)
-    chosen = face_options.choose(photo, path, config, _say)
+    chosen = choose(photo, path, options.faces, say)
     size = (photo.shape[1], photo.shape[0])
     quads, crops, records = [], [], []
     for face in chosen:
-        quad = face_options.quad_of(face, path, config.scale)
-        face_options.warn_if_cut(quad, photo, f"{path}: face {face.index}", _say)
+        quad = quad_of(face, path, options.scale)
+        warn_if_cut(quad, photo, f"{path}: face {face.index}", say)
         try:
-            plan = alignment.plan_alignment(quad, size, config.size)
+            plan = alignment.plan_alignment(quad, size, options.size)
         except ValueError as error:
             raise UserError(f"{path}: face {face.index}: {error}") from None
-        crops.append(alignment.cut(photo, quad, config.size))
+        crops.append(alignment.cut(photo, quad, options.size))
         quads.append(quad)
-        records.append(_record(config, path, photo, face, quad, alignment.placement(plan, size, config.size)))
+        records.append(_record(options, path, photo, face, quad, alignment.placement(plan, size, options.size)))
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in [*folder.glob("face-*.png"), *folder.glob("face-*.json")] if config.overwrite else ():
+    for stale in [*folder.glob("face-*.png"), *folder.glob("face-*.json")] if options.overwrite else ():
         stale.unlink()
     for face, crop, record in zip(chosen, crops, records, strict=True):
         images.write_png(folder / f"face-{face.index}.png", crop)
         (folder / f"face-{face.index}.json").write_text(json.dumps(record, indent=2) + "\n")
     images.write_png(folder / "before_after.png", before_after.draw(photo, chosen, quads, crops))
-    _say(f"{folder}: {len(chosen)} face{'s' * (len(chosen) != 1)} of {path}")
+    say(f"{folder}: {len(chosen)} face{'s' * (len(chosen) != 1)} of {path}")
 
 
-def _record(config: Config, path: Path, photo: np.ndarray, face: ChosenFace, quad, placement) -> dict:
+def _record(options: AlignOptions, path: Path, photo: np.ndarray, face: ChosenFace, quad, placement) -> dict:
     """The transform and what it was made from, for face-N.json."""
     return {
         "photo": path.name,
@@ -121,8 +127,8 @@ def _record(config: Config, path: Path, photo: np.ndarray, face: ChosenFace, qua
         "box": face.box,
         "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
         "points": {name: value.tolist() for name, value in face.points._asdict().items()},
-        "size": config.size,
-        "scale": config.scale,
+        "size": options.size,
+        "scale": options.scale,
         "quad": quad.quad.tolist(),
         "to_photo": placement.to_photo.tolist(),
         "about": "box, landmarks, points, quad: (x, y) in pixels of the upright photo, whose first pixel's centre is "
@@ -131,13 +137,9 @@ def _record(config: Config, path: Path, photo: np.ndarray, face: ChosenFace, qua
     }
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    return cli.run_command(Config, run, argv, prog="python -m experiments.align", manual=__doc__)
+    return cli.run_command(AlignOptions, run, argv, prog="python -m experiments.align", manual=__doc__)
 
 
 if __name__ == "__main__":

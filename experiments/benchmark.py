@@ -28,8 +28,8 @@ from experiments.bench.cell import Cell, Network
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings of `experiments.benchmark`."""
+class BenchmarkOptions:
+    """Options of `experiments.benchmark`."""
 
     network: tuple[Network, ...] = ("demo",)
     """The embedded 64x64 network, or random ones of configurations E (256x256) and F (1024x1024)."""
@@ -46,42 +46,39 @@ class Config:
     without_torch: bool = False
     """Run JAX only."""
     seed: int = 0
-    """Of targets, noise maps and random weights."""
+    """Seed of targets, noise maps and random weights."""
     output: Path = Path("outputs/benchmark")
     """Folder to write."""
 
 
-def run(config: Config) -> list[dict[str, Any]]:
+def run(options: BenchmarkOptions) -> list[dict[str, Any]]:
     """Runs the benchmark, prints and writes its table; returns a row per cell."""
-    from experiments.bench import report as benchmark_report
-    from jaxgan.errors import UserError
+    from experiments.bench import report
 
-    for name in ("steps", "repeats"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name} is {getattr(config, name)}; expected 1 or more.")
-    if bad := [size for size in config.batch_size if size < 1]:
-        raise UserError(f"--batch-size is {bad[0]}; expected 1 or more.")
-    config.output.mkdir(parents=True, exist_ok=True)
+    numbers = [("steps", options.steps), ("repeats", options.repeats)]
+    numbers += [("batch-size", size) for size in options.batch_size]
+    cli.Mistakes.check([f"--{name} is {value}; expected 1 or more." for name, value in numbers if value < 1])
+    options.output.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions(), "seed": config.seed}
-    facts["config"] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    for device, cell in cells(config):
+    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions(), "seed": options.seed}
+    facts["options"] = json.loads(json.dumps(dataclasses.asdict(options), default=str))
+    for device, cell in cells(options):
         rows.append(measure(cell, device))
-        print(benchmark_report.table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-        benchmark_report.write(config.output, {**facts, "cells": rows})  # after each: nothing is lost
-    print(benchmark_report.table(rows))
+        print(report.table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+        report.write(options.output, {**facts, "cells": rows})  # after each: nothing is lost
+    print(report.table(rows))
     return rows
 
 
-def cells(config: Config) -> list[tuple[str | None, Cell]]:
+def cells(options: BenchmarkOptions) -> list[tuple[str | None, Cell]]:
     """All combinations, with the device of each."""
-    programs = ("jax",) if config.without_torch else ("jax", "torch")
+    programs = ("jax",) if options.without_torch else ("jax", "torch")
     return [
-        (device, Cell(network, size, precision, programs, config.steps, config.repeats, config.seed))
-        for device in config.device or (None,)
-        for network in config.network
-        for precision in config.precision
-        for size in config.batch_size
+        (device, Cell(network, size, precision, programs, options.steps, options.repeats, options.seed))
+        for device in options.device or (None,)
+        for network in options.network
+        for precision in options.precision
+        for size in options.batch_size
     ]
 
 
@@ -147,7 +144,7 @@ def versions() -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    return cli.run_command(Config, run, argv, prog="python -m experiments.benchmark", manual=__doc__)
+    return cli.run_command(BenchmarkOptions, run, argv, prog="python -m experiments.benchmark", manual=__doc__)
 
 
 if __name__ == "__main__":

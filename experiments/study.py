@@ -29,8 +29,8 @@ QUICK_STEPS, QUICK_COUNT = 60, 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings of `experiments.study`."""
+class StudyOptions:
+    """Options of `experiments.study`."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """The study."""
@@ -51,49 +51,54 @@ class Config:
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
-    """Of the first noise maps."""
+    """Seed of the first noise maps."""
 
 
-def run(config: Config) -> Findings:
-    """Runs the command; prints the finding and returns it."""
-    import jaxgan
+def run(options: StudyOptions) -> Findings:
+    """Runs the command; prints the finding and returns it.
+
+    Raises:
+      cli.Mistakes: the options are wrong.
+      KeyboardInterrupt: it was stopped; the message says how to go on.
+    """
+    counts = {"count": options.count, "steps": options.steps, "batch-size": options.batch_size}
+    wrong = {name: value for name, value in counts.items() if value is not None and value < 1}
+    cli.Mistakes.check([f"--{name} is {value}; expected 1 or more." for name, value in wrong.items()])
+    from experiments import networks
     from experiments.measure import face_sets, measures
     from experiments.runs import settings as run_settings
     from experiments.studies import figures
     from experiments.studies.setup import Setup
-    from jaxgan import InversionConfig
-    from jaxgan.errors import UserError
+    from jaxgan import InversionConfig, files
 
-    for name in ("count", "steps", "batch_size"):
-        if (value := getattr(config, name)) is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
-    is_search = config.name == "fewer-steps"
-    source = config.images or ("development" if is_search else "heldout")
-    count = config.count or (QUICK_COUNT if config.quick else None)
-    steps = config.steps or (
-        QUICK_STEPS if config.quick and not is_search else InversionConfig.for_task("invert").steps
+    is_search = options.name == "fewer-steps"
+    source = options.images or ("development" if is_search else "heldout")
+    count = options.count or (QUICK_COUNT if options.quick else None)
+    steps = options.steps or (
+        QUICK_STEPS if options.quick and not is_search else InversionConfig.for_task("invert").steps
     )
-    generator = jaxgan.load_generator(config.model)
+    generator, lpips = networks.load(options.model)
     setup = Setup(
         generator,
-        jaxgan.load_lpips(),
+        lpips,
         measures.whitening(generator),
-        face_sets.load(source, generator.config, count=count, already_aligned=config.already_aligned),
+        face_sets.load(source, generator.config, count=count, already_aligned=options.already_aligned),
         steps=steps,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        say=lambda line: print(line, file=sys.stderr),
+        seed=options.seed,
+        batch_size=options.batch_size,
+        say=cli.say,
     )
-    output = config.output or Path("outputs") / f"study-{config.name}"
+    output = options.output or Path("outputs") / f"study-{options.name}"
     output.mkdir(parents=True, exist_ok=True)
-    study = importlib.import_module(f"experiments.studies.{config.name.replace('-', '_')}").study
+    study = importlib.import_module(f"experiments.studies.{options.name.replace('-', '_')}").study
     findings = study(setup)
     write_csv(output / "results.csv", findings.rows)
     figures.save(findings.figure, output / "figure.png")
     (output / "finding.md").write_text(findings.text + "\n")
-    record = {"options": run_settings.options(config), "faces": len(setup.indices), "steps": steps}
+    record = {"options": dataclasses.asdict(options), "faces": len(setup.indices), "steps": steps}
     record["versions"] = run_settings.versions()
-    (output / "config.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
+    with files.replacing(output / "config.json") as partial:
+        partial.write_text(json.dumps(record, indent=2, default=str) + "\n")
     print(findings.text)
     return findings
 
@@ -102,7 +107,9 @@ def write_csv(path: Path, rows: list[Row]) -> None:
     """A row per inversion, without the arrays."""
     kept = [{name: value for name, value in row.items() if isinstance(value, str | float | int)} for row in rows]
     names = list(dict.fromkeys(name for row in kept for name in row))
-    with open(path, "w", newline="") as file:
+    from jaxgan import files
+
+    with files.replacing(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(kept)
@@ -110,7 +117,7 @@ def write_csv(path: Path, rows: list[Row]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    return cli.run_command(Config, run, argv, prog="python -m experiments.study", manual=__doc__)
+    return cli.run_command(StudyOptions, run, argv, prog="python -m experiments.study", manual=__doc__)
 
 
 if __name__ == "__main__":

@@ -201,9 +201,12 @@ def _put(places, place, one):
 def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
     """A chunk of every place, each device for its own places: nothing is sent between devices."""
 
+    platform, batch = mesh.devices.flat[0].platform, len(keys) // mesh.size
+
     def one(everywhere, problem, key_data, state):
         *networks, chunk_steps = everywhere
-        return optimization.run_chunk(*networks, problem, jax.random.wrap_key_data(key_data), state, chunk_steps)
+        key = jax.random.wrap_key_data(key_data)
+        return optimization.run_chunk(*networks, problem, key, state, chunk_steps, platform=platform, batch=batch)
 
     return _on_each_device(mesh, one)(everywhere, problems, keys, states)
 

@@ -11,20 +11,21 @@ from jaxgan.errors import UserError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], suffix: str) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], suffix: str | None = None) -> Iterator[Path]:
     """Yields a temporary path to write to; once the body of the `with` is done, that file takes the place of `path`.
 
     If the body fails, the temporary file is removed and an earlier file at `path` stays as it was. The temporary name
-    is the same each time, so that the next write removes what a killed process left behind.
+    is the same each time, so that the next write removes what a killed process left behind. Two processes must
+    therefore not write one path at the same time.
 
     Args:
       path: the file to write; its folder exists.
-      suffix: the end that the name must have, in lower case and with its dot, as `.png`; the temporary name has it too.
+      suffix: the end that the name must have, in lower case and with its dot, as `.png`; None allows any.
     Raises:
       UserError: `path` does not end in `suffix`, its folder is missing, or it is a folder.
     """
     path = Path(path)
-    if path.suffix.lower() != suffix:
+    if suffix is not None and path.suffix.lower() != suffix:
         raise UserError(f"{path}: expected a name that ends in {suffix}: write to {path.with_suffix(suffix).name}")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}; create it first")

@@ -25,8 +25,9 @@ class InversionResult(NamedTuple):
 
     Attributes:
       ws: `[num_ws, w_dim]`.
-      noise: the optimised noise maps; `generator.synthesis(ws, noise)` is `image`.
+      noise: the optimised noise maps; `generator.synthesis(ws, noise)` gives `image` and `alpha`.
       image: `[H, W, 3]`, not degraded, not clipped.
+      alpha: `[H, W]`, of a network with 4 channels, else None.
       losses: every term of every step, each `[steps]`.
       returned_step: the step (from 0) in which the latents were rendered, or `steps` for those after the last one.
       state: where the run ended; given to `invert` with more steps it would go on.
@@ -35,6 +36,7 @@ class InversionResult(NamedTuple):
     ws: Float[Array, "num_ws w_dim"]
     noise: NoiseMaps
     image: Float[Array, "h w 3"]
+    alpha: Float[Array, "h w"] | None
     losses: LossTerms
     returned_step: int
     state: InversionState
@@ -123,7 +125,9 @@ def result_of(
     kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
     kept = jax.tree.map(jnp.asarray, kept)
     ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)
-    return InversionResult(ws, kept.noise, optimization.render(generator, kept), losses, int(returned_step), state)
+    image = optimization.render(generator, kept)
+    alpha = optimization.render_alpha(generator, kept) if generator.config.image_channels == 4 else None
+    return InversionResult(ws, kept.noise, image, alpha, losses, int(returned_step), state)
 
 
 def template(generator: Generator, config: InversionConfig) -> tuple[InversionState, LossTerms]:

@@ -41,7 +41,7 @@ def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> F
         raise ValueError("the hole covers the whole picture; expected at least one known value around it")
     filled = values.copy()
     if hole.any():
-        box = _bounding_box(hole, margin=1)
+        box = bounding_box(hole, margin=1)
         filled[box] = _fill(filled[box], hole[box])
     return filled
 
@@ -112,7 +112,8 @@ def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
             flat[index] += np.float32(OVER_RELAXATION) * (mean - flat[index])
 
 
-def _bounding_box(hole: np.ndarray, margin: int) -> tuple[slice, slice]:
+def bounding_box(hole: Bool[np.ndarray, "H W"], margin: int) -> tuple[slice, slice]:
+    """Rows and columns that hold all of a hole, and a margin around it where the picture has it."""
     slices = ndimage.find_objects(hole.astype(np.uint8))[0]
     return tuple(
         slice(max(part.start - margin, 0), min(part.stop + margin, side))

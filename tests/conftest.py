@@ -78,6 +78,21 @@ def demo():
 
 
 @pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory) -> str:
+    """The folder of a random network of 16x16 pixels, which inverts a face in a second."""
+    from flax import nnx
+
+    from jaxgan import Generator, GeneratorConfig, checkpoints
+
+    config = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16)
+    generator = Generator(config, rngs=nnx.Rngs(3))
+    generator.mapping.w_avg[...] = jax.numpy.linspace(-1, 1, 8)
+    folder = tmp_path_factory.mktemp("networks") / "tiny"
+    checkpoints.save_generator(folder, config, checkpoints.network_arrays(generator), {"source": "a test"})
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def golden():
     """`golden("ada_tiny.expected")`: the arrays of a stored reference file, with its JSON entries decoded."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from convert import inference, stylegan2
 from convert.files import torch_files
-from convert.files.torch_files import Module
+from convert.files.stand_ins import Module
 from convert.formats import official_names, snapshot
 from convert.rules import ConversionError
 from jaxgan import GeneratorConfig

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from experiments.invert import Config as InvertConfig
-from experiments.restore import jobs as sources
-from experiments.restore.crops import load_crops
+from experiments.cli import say
+from experiments.options import FaceChoice
+from experiments.restore import crops, jobs
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
+from jaxgan.photos import photo_files
 
 DATA = Path(images.__file__).parent / "data"
 SHIPPED = {"heldout": DATA / "heldout.npz", "development": DATA / "development.npz"}
@@ -49,18 +50,22 @@ def load(source: str, generator: GeneratorConfig, *, count: int | None, already_
         pictures = _read_npz(path)
         names = [f"{path.stem}-{index}" for index in range(len(pictures))]
     else:
-        paths = sources.find([path])
+        paths = jobs.find([path])
         names = [path.stem for path in paths]
         pictures = paths
     if count is not None and not 1 <= count <= len(pictures):
         raise UserError(f"--count is {count}; {source} holds {len(pictures)} images.")
     chosen = pictures[: len(pictures) if count is None else count]
     if path.suffix == ".npz":
-        crops = [images.resize(picture, generator.resolution) for picture in chosen]
+        faces = [images.resize(picture, generator.resolution) for picture in chosen]
     else:
-        options = InvertConfig(task="invert", already_aligned=already_aligned)
-        crops = [load_crops(path, options, generator, say=print)[0].target for path in chosen]
-    return FaceSet(tuple(names[: len(crops)]), np.stack([images.to_float(crop) for crop in crops]))
+        faces = [_largest_face(path, generator, already_aligned) for path in chosen]
+    return FaceSet(tuple(names[: len(faces)]), np.stack([images.to_float(face) for face in faces]))
+
+
+def _largest_face(path: Path, generator: GeneratorConfig, already_aligned: bool) -> np.ndarray:
+    photo = photo_files.read_photo(path)
+    return crops.cut(photo, path, FaceChoice(), generator, already_aligned=already_aligned, say=say)[0].pixels
 
 
 def _read_npz(path: Path) -> np.ndarray:

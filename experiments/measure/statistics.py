@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 RESAMPLES = 10_000
 
@@ -26,15 +27,15 @@ def bootstrap(values: np.ndarray, *, seed: int = 0) -> Mean:
 
     Args:
       values: `[n]`, finite.
-      seed: of the draws.
+      seed: decides which values are drawn.
     Returns:
       The interval; as narrow as the mean for a single value, NaN for none.
     References:
       Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979, Annals of Statistics 7(1).
     """
     values = np.asarray(values, np.float64)
-    if not len(values):
-        return Mean(np.nan, np.nan, np.nan)
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(1), (2.5, 97.5))
-    return Mean(float(values.mean()), float(low), float(high))
+    if len(values) < 2:
+        return Mean(*[float(values.sum()) if len(values) else np.nan] * 3)
+    draws = {"n_resamples": RESAMPLES, "method": "percentile", "rng": np.random.default_rng(seed)}
+    interval = stats.bootstrap((values,), np.mean, **draws).confidence_interval
+    return Mean(float(values.mean()), float(interval.low), float(interval.high))

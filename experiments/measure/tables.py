@@ -1,12 +1,12 @@
-"""What `experiments.evaluate` writes: its rows, their summary, and sheets of the best, median and worst faces."""
+"""The rows of an evaluation, their summary, and sheets of the best, the median and the worst face."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +14,13 @@ from experiments.measure.measures import TITLES
 from experiments.measure.statistics import bootstrap
 from experiments.runs import report
 from experiments.runs import settings as run_settings
-from jaxgan import images
+from jaxgan import files, images
 from jaxgan.errors import UserError
 
-if TYPE_CHECKING:
-    from experiments.evaluate import Config
-
 KEYS = ("task", "method", "image", "seed", "kept", "steps", "seconds")
+FREE = ("output", "task", "method", "batch_size")
+"""Options that may differ when an evaluation goes on."""
+FORMAT = {"format": "jaxgan-evaluation", "format_version": 2}
 
 
 class Table:
@@ -30,25 +30,30 @@ class Table:
       rows: a dict per face, task, method and seed.
     """
 
-    def __init__(self, folder: Path, config: Config):
+    def __init__(self, folder: Path, options: Mapping[str, Any]):
         """Begins a table, or goes on with it.
 
+        Args:
+          folder: of the evaluation; it is made.
+          options: of the command; more tasks, methods and images at once may be asked for later.
         Raises:
           UserError: the folder holds results of other settings.
         """
         self._path = folder / "results.csv"
-        settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+        settings = run_settings.as_stored({name: value for name, value in options.items() if name not in FREE})
         record = folder / "config.json"
-        free = {"output", "task", "method", "batch_size"}  # more of them may be asked for later
         if record.exists():
-            earlier = json.loads(record.read_text())["options"]
-            differing = [name for name in settings if name not in free and earlier.get(name) != settings[name]]
-            if differing:
+            earlier = json.loads(record.read_text())
+            if {name: earlier.get(name) for name in FORMAT} != FORMAT:
+                raise UserError(f"{folder} was written by another version of this program; choose another --output.")
+            if differing := run_settings.differences(earlier["settings"], settings):
                 raise UserError(
-                    f"{folder} holds results with other settings ({', '.join(differing)}); choose another --output."
+                    f"{folder} holds results with other settings ({'; '.join(differing)}); choose another --output."
                 )
         folder.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"options": settings, "versions": run_settings.versions()}, indent=2) + "\n")
+        with files.replacing(record) as partial:
+            facts = FORMAT | {"settings": settings, "versions": run_settings.versions()}
+            partial.write_text(json.dumps(facts, indent=2) + "\n")
         self.rows = _read(self._path) if self._path.exists() else []
 
     def has(self, task: str, method: str) -> bool:
@@ -58,12 +63,10 @@ class Table:
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Adds the rows of a task and method, and writes all."""
         self.rows += rows
-        partial = self._path.with_name(f".{self._path.name}")
-        with open(partial, "w", newline="") as file:
+        with files.replacing(self._path) as partial, open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, [*KEYS, *TITLES])
             writer.writeheader()
             writer.writerows(self.rows)
-        partial.replace(self._path)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -75,9 +78,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def summarise(rows: list[dict[str, Any]]) -> str:
-    """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method."""
-    header = ["task", "method", "images", *TITLES.values(), "faces found", "steps", "s / image"]
+def summarise(rows: list[dict[str, Any]], size: int) -> str:
+    """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method.
+
+    Args:
+      rows: of all tasks and methods.
+      size: side of the images, on which LPIPS depends.
+    """
+    titles = [title.replace("LPIPS", report.lpips_name(size)) for title in TITLES.values()]
+    header = ["task", "method", "images", *titles, "faces found", "steps", "s / image"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
     for task, method in dict.fromkeys((row["task"], row["method"]) for row in rows):
         chosen = [row for row in rows if (row["task"], row["method"], row["kept"]) == (task, method, True)]
@@ -106,11 +115,16 @@ def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[str, list
     places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
     strips = []
     for title, row in ((title, ordered[place]) for title, place in places.items()):
+        shown = pictures[row["image"]]
         titles = (
             f"{title}: {row['image']}",
             "observed",
-            f"restored\n{row['psnr_truth']:.1f} dB, LPIPS {row['lpips_truth']:.3f}",
-            f"degraded again\n{row['psnr_observed']:.1f} dB, LPIPS {row['lpips_observed']:.3f}",
+            f"restored\n{_numbers(row, 'truth', len(shown[0]))}",
+            f"degraded again\n{_numbers(row, 'observed', len(shown[0]))}",
         )
-        strips.append(report.panel(list(zip(titles, pictures[row["image"]], strict=True))))
+        strips.append(report.panel(list(zip(titles, shown, strict=True))))
     images.write_png(path, np.concatenate(strips, 0))
+
+
+def _numbers(row: dict[str, Any], which: str, size: int) -> str:
+    return report.numbers({"psnr": row[f"psnr_{which}"], "lpips": row[f"lpips_{which}"]}, size)

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import jax
 
-from experiments.restore.face_run import Work, degrade, explain_how_to_go_on
+from experiments.restore import degrade
+from experiments.restore.face_run import Work, explain_how_to_go_on
 from experiments.runs import report
 from jaxgan import inversion, optimization
 from jaxgan.batch import Batch
@@ -68,10 +69,10 @@ class Engine:
             result = inversion.result_of(self.generator, work.settings, state, losses)
             metrics = report.write(
                 work.run,
-                truth=work.photo,
+                truth=work.truth,
                 observed=work.observed,
                 result=result,
-                degraded_again=degrade(work.assumed, result.image),
+                degraded_again=degrade.apply(work.assumed, result.image),
                 lpips=self.lpips,
                 config=work.settings,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from experiments.restore import memory
 from experiments.restore.batch_loop import Engine
 from experiments.restore.face_run import Work
 
@@ -43,6 +44,4 @@ def fitting_size(engine: Engine, work: Work, at_most: int) -> int:
 def _free_bytes(device: jax.Device) -> int:
     if statistics := device.memory_stats():
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
-    import psutil
-
-    return psutil.virtual_memory().available
+    return memory.free_bytes()

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.restore import degrade as tasks
-from experiments.restore import faces as face_options
+from experiments.options import FaceChoice
+from experiments.restore import degrade
+from experiments.restore.faces import ChosenFace, choose, quad_of, warn_if_cut
+from experiments.restore.jobs import Job
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.photos import alignment, paste, photo_files
 from jaxgan.photos.alignment import Placement
 from jaxgan.photos.mask_files import read_mask
-
-if TYPE_CHECKING:
-    from experiments.invert import Config
 
 MISSING_FROM = 0.1
 """Share of a crop's pixel that a hole in the photograph covers for the pixel to count as missing."""
@@ -28,20 +27,19 @@ class Crop(NamedTuple):
     """A face of a photograph, as the generator sees it."""
 
     index: int
-    target: np.ndarray  # uint8 [resolution, resolution, 3]
+    pixels: np.ndarray  # uint8 [resolution, resolution, 3]
     mask: np.ndarray | None  # float32 [resolution, resolution], 1 where observed; None unless inpainting
     placement: Placement
 
 
-def load_crops(path: Path, config: Config, generator: GeneratorConfig, *, say: Callable[[str], None]) -> list[Crop]:
-    """Reads a photograph and aligns the faces asked for.
+def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) -> list[Crop]:
+    """Reads a photograph and cuts out the faces asked for.
 
-    Where a mask is for the whole photograph, what it hides is filled smoothly before faces are looked for: scratches
-    disturb the detector, and would bleed into the pixels beside them as the crop is reduced.
+    Where a mask is for the whole photograph, it hides what may be anything, so the hole is filled smoothly before faces
+    are looked for: scratches disturb the detector, and would bleed into the pixels beside them as the crop is reduced.
 
     Args:
-      path: any picture Pillow reads.
-      config: the command's options.
+      job: the photograph.
       generator: its resolution and alignment scale are used.
       say: called with a line for the user.
     Returns:
@@ -49,56 +47,84 @@ def load_crops(path: Path, config: Config, generator: GeneratorConfig, *, say: C
     Raises:
       UserError: no such face, or a picture or a mask that cannot be used.
     """
-    file = photo_files.read(path)
+    file = photo_files.read(job.path)
     for hint in file.hints:
-        say(f"{path}: {hint}.")
+        say(f"{job.path}: {hint}.")
     photo = photo_files.to_8_bits(file)
     del file  # a photograph of 16 bits takes twice the memory
-    hole = photograph_hole(config, photo.shape, generator.resolution)
+    hole = photograph_hole(job.damage.mask, photo.shape, generator.resolution)
     if hole is not None:
         photo = paste.fill_holes(photo, hole, [], tone=None)
-    if config.already_aligned:
-        crops = [_whole_photo(path, photo, generator.resolution)]
-    else:
-        chosen = face_options.choose(photo, path, config, say)
-        crops = [_crop(path, photo, face, generator, say) for face in chosen]
-    if "colorize" in config.tasks and config.already_degraded:  # a gray photo may be toned, what is observed is gray
-        crops = [crop._replace(target=_gray(crop.target)) for crop in crops]
-    if "inpaint" not in config.tasks:
+    crops = cut(photo, job.path, job.faces, generator, already_aligned=job.already_aligned, say=say)
+    if "colorize" in job.damage.tasks and job.damage.already_degraded:
+        crops = [crop._replace(pixels=_gray(crop.pixels)) for crop in crops]  # a gray photo may be toned
+    if "inpaint" not in job.damage.tasks:
         return crops
     if hole is None:
-        return [crop._replace(mask=tasks.crop_mask(config, generator.resolution)) for crop in crops]
-    crops = [crop._replace(mask=_crop_mask(path, hole, crop)) for crop in crops]
-    whole = [crop for crop in crops if crop.mask.all()] if config.tasks == {"inpaint"} else []
+        return [crop._replace(mask=degrade.crop_mask(job.damage, generator.resolution)) for crop in crops]
+    crops = [crop._replace(mask=_crop_mask(job.path, hole, crop)) for crop in crops]
+    return _damaged_ones(job, crops, say) if job.damage.tasks == {"inpaint"} else crops
+
+
+def cut(
+    photo: np.ndarray,
+    path: Path,
+    faces: FaceChoice,
+    generator: GeneratorConfig,
+    *,
+    already_aligned: bool,
+    say: Callable[[str], None],
+) -> list[Crop]:
+    """Cuts faces out of a photograph.
+
+    Args:
+      photo: uint8 `[H, W, 3]`.
+      path: its file, for messages.
+      faces: which ones.
+      generator: its resolution and alignment scale are used.
+      already_aligned: the photograph is a square face crop as a whole.
+      say: called with a line for the user.
+    Raises:
+      UserError: no such face, or the crop is not square.
+    """
+    if already_aligned:
+        return [_whole_photo(path, photo, generator.resolution)]
+    return [_crop(path, photo, face, generator, say) for face in choose(photo, path, faces, say)]
+
+
+def _damaged_ones(job: Job, crops: list[Crop], say: Callable[[str], None]) -> list[Crop]:
+    """The faces of which a mask hides something."""
+    whole = [crop for crop in crops if crop.mask.all()]
     for crop in whole:
-        say(f"{path}: face {crop.index}: the mask hides nothing of it, so there is nothing to restore.")
+        say(f"{job.path}: face {crop.index}: the mask hides nothing of it, so there is nothing to restore.")
     if len(whole) == len(crops):
-        if not config.paste_back:
+        if job.paste_format is None:
             raise UserError(
-                f"{path}: the mask {config.mask} hides nothing of the face; expected black pixels where it is to be "
-                "filled in. --paste-back fills what is hidden elsewhere; a hidden face needs --eyes or --landmarks."
+                f"{job.path}: the mask {job.damage.mask} hides nothing of the face; expected black pixels where it is "
+                "to be filled in. --paste-back fills what is hidden elsewhere; a hidden face needs --eyes or "
+                "--landmarks."
             )
-        say(f"{path}: only what lies beside is filled; a hidden face, too damaged to be found, needs --eyes.")
-    return [crop for crop in crops if not any(crop is other for other in whole)]
+        say(f"{job.path}: only what lies beside is filled; a hidden face, too damaged to be found, needs --eyes.")
+    return [crop for crop in crops if not crop.mask.all()]
 
 
-def photograph_hole(config: Config, photo_shape: tuple[int, ...], resolution: int) -> np.ndarray | None:
-    """What `--mask` hides of the whole photograph: bool `[H, W]`; None if there is no mask, or it is one of the crop.
+def photograph_hole(mask_file: Path | None, photo_shape: tuple[int, ...], resolution: int) -> np.ndarray | None:
+    """What a mask hides of the whole photograph: bool `[H, W]`; None if there is no mask, or it is one of the crop.
 
     Raises:
       UserError: the mask is of neither size.
     """
-    if config.mask is None:
+    if mask_file is None:
         return None
-    mask = read_mask(config.mask)
+    mask = read_mask(mask_file)
     height, width = photo_shape[:2]
     if mask.shape == (height, width):
         return mask < 0.5
     if mask.shape == (resolution, resolution):
         return None
     raise UserError(
-        f"{config.mask} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "
-        f"aligned image (target.png of a run shows what the mask is laid over), or {width}x{height}, that of the photo."
+        f"{mask_file} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "
+        f"aligned image (truth.png of a run shows what the mask is laid over), or {width}x{height}, that of the photo."
     )
 
 
@@ -114,17 +140,17 @@ def _whole_photo(path: Path, photo: np.ndarray, resolution: int) -> Crop:
 
 
 def _crop(
-    path: Path, photo: np.ndarray, face: face_options.ChosenFace, generator: GeneratorConfig, say: Callable[[str], None]
+    path: Path, photo: np.ndarray, face: ChosenFace, generator: GeneratorConfig, say: Callable[[str], None]
 ) -> Crop:
     size = (photo.shape[1], photo.shape[0])
-    quad = face_options.quad_of(face, path, generator.alignment_scale)
-    face_options.warn_if_cut(quad, photo, f"{path}: face {face.index}", say)
+    quad = quad_of(face, path, generator.alignment_scale)
+    warn_if_cut(quad, photo, f"{path}: face {face.index}", say)
     try:
         plan = alignment.plan_alignment(quad, size, generator.resolution)
     except ValueError as error:
         raise UserError(f"{path}: face {face.index}: {error}") from None
-    target = alignment.cut(photo, quad, generator.resolution)
-    return Crop(face.index, target, None, alignment.placement(plan, size, generator.resolution))
+    pixels = alignment.cut(photo, quad, generator.resolution)
+    return Crop(face.index, pixels, None, alignment.placement(plan, size, generator.resolution))
 
 
 def _crop_mask(path: Path, hole: np.ndarray, crop: Crop) -> np.ndarray:

@@ -7,24 +7,18 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import cli
-from experiments.restore.crops import Crop
-from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import images, inversion
+from jaxgan import inversion
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
-
-if TYPE_CHECKING:
-    from experiments.invert import Config
 
 
 class CannotGoOn(UserError):
@@ -37,56 +31,27 @@ class Work:
 
     Attributes:
       run: the folder.
-      config: the command's options for this face, its own seed among them.
       settings: of its inversion.
-      photo: the face before it was degraded, `[H, W, 3]`; None if the photograph was damaged already.
-      observed: what is known of it.
-      assumed: the degradation that led from one to the other.
+      truth: the face before it was degraded, `[H, W, 3]`; None if the photograph was damaged already.
+      observed: the face as it is known, in 8 bits.
+      assumed: the degradation that is assumed to have led from one to the other.
       key: of its randomness.
+      snapshot_every: steps between two pictures of the iterate.
+      checkpoint_seconds: time between two checkpoints.
       state, history: reached by an earlier process or a larger batch; None and empty at the beginning.
     """
 
     run: RunFolder
-    config: Config
     settings: InversionConfig
-    photo: jax.Array | None
+    truth: jax.Array | None
     observed: jax.Array
     assumed: Degradation
     key: jax.Array
+    snapshot_every: int
+    checkpoint_seconds: float
     state: InversionState | None = None
     history: list[LossTerms] = dataclasses.field(default_factory=list)
     _writing: list[Future] = dataclasses.field(default_factory=list)
-
-    @classmethod
-    def prepare(
-        cls,
-        run: RunFolder,
-        config: Config,
-        settings: InversionConfig,
-        path: Path,
-        crop: Crop,
-        degradations: tuple[Degradation, Degradation],
-        template: tuple[InversionState, LossTerms] | None,
-    ) -> Work:
-        """Degrades a face, and reads what an earlier process left in the folder.
-
-        Args:
-          run: the claimed folder.
-          config: the options, this face's seed among them.
-          settings: of its inversion.
-          path: the photograph.
-          crop: the face.
-          degradations: the true one, and the one assumed.
-          template: what a checkpoint looks like; None to begin afresh.
-        """
-        true, assumed = degradations
-        photo = jnp.asarray(images.to_float(crop.target))
-        observed = assumed.hide_missing(photo) if config.already_degraded else degrade(true, photo)
-        key = run_settings.key_for(config.seed, path, crop.index)
-        work = cls(run, config, settings, None if config.already_degraded else photo, observed, assumed, key)
-        if template is not None and (reached := run.restore(template)):
-            work.state, work.history = reached[0], [reached[1]]
-        return work
 
     @property
     def steps(self) -> int:
@@ -100,7 +65,7 @@ class Work:
 
     def is_snapshot_due(self) -> bool:
         """Whether the animation has a frame of this step."""
-        return self.steps % self.config.snapshot_every == 0
+        return self.steps % self.snapshot_every == 0
 
     def save_snapshot(self, pool: ThreadPoolExecutor, picture: np.ndarray) -> None:
         """Writes a frame of the animation in the background."""
@@ -109,7 +74,7 @@ class Work:
 
     def is_checkpoint_due(self) -> bool:
         """Whether the last checkpoint is old."""
-        return self.run.seconds_since_checkpoint() >= self.config.checkpoint_seconds
+        return self.run.seconds_since_checkpoint() >= self.checkpoint_seconds
 
     def save(self, pool: ThreadPoolExecutor, state: InversionState) -> None:
         """Writes a checkpoint in the background, after the pictures and the checkpoint that came before it."""
@@ -131,12 +96,6 @@ class Work:
     def _guarded(self, write: Callable, *arguments: Any) -> None:
         with explain_how_to_go_on(self.run.path):
             write(*arguments)
-
-
-@jax.jit
-def degrade(degradation: Degradation, image: jax.Array) -> jax.Array:
-    """A degradation, compiled."""
-    return degradation(image)
 
 
 @contextlib.contextmanager

@@ -1,49 +1,134 @@
-"""Which photographs a command works on: files, folders, patterns or a list of jobs; and a share of them."""
+"""The photographs that a command works on, each with all that is asked for it and the folder for its results."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from jaxgan.errors import UserError
+from experiments import validation
+from experiments.cli import Mistakes, say
+from experiments.options import Damage, FaceChoice, InvertOptions
+from experiments.restore import json_values
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.photos.finding import find_photos
 
-if TYPE_CHECKING:
-    from experiments.invert import Config
-
-OF_ONE_JOB = (
-    *("task", "also", "face", "seed", "mask", "mask_kind", "mask_seed", "mask_box"),
-    *("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
-    *("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
-)
-"""Options that a line of a list of jobs may set for its photograph."""
+OF_ONE_JOB = {
+    "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),
+    "faces": ("face",),
+    "seeds": ("seed",),
+    "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
+}
+"""Options that a line of a list of jobs may set for its photograph, by their group."""
 
 
-Item = TypeVar("Item")
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A photograph to restore.
 
-
-class Source(NamedTuple):
-    """A photograph and the options that hold for it."""
+    Attributes:
+      path: the file.
+      folder: where its results go; its name is that of the photograph among others.
+      damage, faces, already_aligned: as the user gave them.
+      inversion: settings of the inversion of every face.
+      seeds: one or more; each has a folder of its own if there are several.
+      paste_format: format of the whole photograph that is pasted together, None for none.
+      snapshot_every: steps between two pictures of the iterate.
+      checkpoint_seconds: time between two checkpoints.
+      networks: where the networks were loaded from, for the record.
+    """
 
     path: Path
-    config: Config
+    folder: Path
+    damage: Damage
+    faces: FaceChoice
+    already_aligned: bool
+    inversion: InversionConfig
+    seeds: tuple[int, ...]
+    paste_format: str | None
+    snapshot_every: int
+    checkpoint_seconds: float
+    networks: dict[str, str]
+
+    @classmethod
+    def of(cls, path: Path, folder: Path, options: InvertOptions) -> Job:
+        """The job of a photograph; the options are valid."""
+        return cls(
+            path=path,
+            folder=folder,
+            damage=options.damage,
+            faces=options.faces,
+            already_aligned=options.photographs.already_aligned,
+            inversion=options.loop.config(options.damage.hardest_task),
+            seeds=options.seeds.all,
+            paste_format=options.output.paste_format if options.output.paste_back else None,
+            snapshot_every=options.output.snapshot_every,
+            checkpoint_seconds=options.output.checkpoint_seconds,
+            networks={"model": options.networks.model, "lpips": str(options.networks.lpips)},
+        )
+
+    @property
+    def name(self) -> str:
+        """The photograph's name among others."""
+        return self.folder.name
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of one face with all its seeds."""
+        return self.inversion.steps * len(self.seeds)
 
 
-def collect(config: Config, *, default: Path) -> list[Source]:
-    """All photographs of a command, with the options of each.
+class Collected(NamedTuple):
+    """The photographs of a command.
 
-    Raises:
-      UserError: as `find` and `read_jobs`, or options exclude each other.
+    Attributes:
+      jobs: those of its shard, if it has one.
+      root: the output folder.
+      is_single: the results of the only photograph go into `root` itself, without a manifest; those of several go into
+        folders inside it.
     """
-    if config.jobs is None:
-        return [Source(path, config) for path in find(config.image or (default,))]
-    if config.image:
-        raise UserError("--image and --jobs exclude each other; leave one out.")
-    return read_jobs(config.jobs, config)
+
+    jobs: list[Job]
+    root: Path
+    is_single: bool
+
+
+def collect(options: InvertOptions, *, default: Path, device_count: int) -> Collected:
+    """Finds all photographs of a command, and checks everything that is asked for.
+
+    Args:
+      options: of the command.
+      default: the photograph where none is named.
+      device_count: how many devices share a batch.
+    Raises:
+      Mistakes: something is wrong with an option, with lines of a list of jobs, or with the files that are named.
+    """
+    photographs, root = options.photographs, options.output.output
+    if photographs.jobs is None or photographs.image:  # both together are told by `validate`
+        paths = find(photographs.image or (default,))
+        Mistakes.check(validation.validate(options, photograph_count=len(paths), device_count=device_count))
+        pairs = [(path, options) for path in paths]
+    else:
+        pairs = _read(photographs.jobs, options, device_count)
+    if len(pairs) == 1 and photographs.shard is None and photographs.jobs is None:
+        path, _ = pairs[0]
+        root = root or Path("outputs") / f"{options.damage.task}-{path.stem}"
+        return Collected([Job.of(path, root, options)], root, is_single=True)
+    root = root or Path("outputs") / options.damage.task
+    names = [path.stem for path, _ in pairs]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise Mistakes(
+            f"several photographs are called {twice[0]!r} and would write to the same folder; rename one, "
+            "or use two runs."
+        )
+    jobs = [Job.of(path, root / name, of_one) for name, (path, of_one) in zip(names, pairs, strict=True)]
+    if photographs.shard is not None:
+        index, count = validation.shard(photographs.shard)
+        jobs = jobs[index - 1 :: count]
+    return Collected(jobs, root, is_single=False)
 
 
 def find(images: Sequence[Path]) -> list[Path]:
@@ -54,69 +139,58 @@ def find(images: Sequence[Path]) -> list[Path]:
     """
     found = find_photos(images)
     if found.note:
-        print(f"{found.note}.", file=sys.stderr)
+        say(f"{found.note}.")
     return list(found.photos)
 
 
-def read_jobs(path: Path, config: Config) -> list[Source]:
+def _read(path: Path, options: InvertOptions, device_count: int) -> list[tuple[Path, InvertOptions]]:
     """Reads a list of jobs: a JSON object a line, with "image" and any option of `OF_ONE_JOB` under its Python name.
 
     Relative paths start at the list's folder.
 
     Raises:
-      UserError: a line is not such an object.
+      Mistakes: lines are no such objects, or ask for what `validation.validate` refuses; all of them are listed.
     """
-    sources = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        if line.strip():
-            try:
-                job = json.loads(line)
-                image = path.parent / job.pop("image")
-                sources.append(Source(image, dataclasses.replace(config, **_options(job, path.parent))))
-            except (ValueError, KeyError, AttributeError, TypeError) as error:
-                reason = 'it has no "image"' if isinstance(error, KeyError) else str(error)
-                raise UserError(f"{path}, line {number}: {reason}.") from None
-    if not sources:
-        raise UserError(f"{path} lists no job.")
-    return sources
+    pairs: list[tuple[Path, InvertOptions]] = []
+    wrong: dict[str, list[int]] = {}  # what is wrong -> the lines it is wrong in
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        image, of_line, problems = _read_line(line, path.parent, options)
+        problems = problems or validation.validate(of_line, device_count=device_count)
+        for problem in problems:
+            wrong.setdefault(problem, []).append(number)
+        pairs.append((image, of_line))
+    if wrong:
+        raise Mistakes(*(f"{path}, line {_numbers(lines)}: {problem}" for problem, lines in wrong.items()))
+    if not pairs:
+        raise Mistakes(f"{path} lists no job.")
+    return pairs
 
 
-def _options(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    if unknown := sorted(job.keys() - set(OF_ONE_JOB)):
-        raise ValueError(f"{', '.join(unknown)}: no option of a job; known are image, {', '.join(OF_ONE_JOB)}")
-    if job.get("task", "invert") not in ("invert", "inpaint", "deblur", "colorize"):
-        raise ValueError(f"{job['task']!r} is no task")
-    numbers = ("seed", "mask_seed", "kernel_size", "sigma", "assume_kernel_size", "assume_sigma", "steps")
-    for name in (*numbers, "learning_rate", "latent_dist_reg_weight", "noise_reg_weight"):
-        if not isinstance(job.get(name, 0), int | float):
-            raise ValueError(f"{name} is {job[name]!r}, no number")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in job.items()}
-    return given | ({"mask": folder / given["mask"]} if "mask" in given else {})
-
-
-def check_batch_size(size: int | str, devices: int) -> None:
-    """Checks `--batch-size`.
-
-    Raises:
-      UserError: it is no number that the devices can share.
-    """
-    if size != "auto" and (size < 1 or size % devices):
-        some = "1 or more" if devices == 1 else f"a multiple of the {devices} devices"
-        raise UserError(f"--batch-size is {size}; expected {some}, or auto.")
-
-
-def share(sources: list[Item], shard: str | None) -> list[Item]:
-    """Every N-th one, beginning with the I-th, for "I/N" with I from 1 to N; all of them for None.
-
-    Raises:
-      UserError: the text is something else.
-    """
-    if shard is None:
-        return sources
+def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, InvertOptions, list[str]]:
+    """The photograph of a line, its options, and what is wrong with them."""
     try:
-        index, count = map(int, shard.split("/"))
-    except ValueError:
-        index = count = 0
-    if not 1 <= index <= count:
-        raise UserError(f"--shard is {shard!r}; expected I/N with I from 1 to N, like 2/8.")
-    return sources[index - 1 :: count]
+        job = json.loads(line)
+    except ValueError as error:
+        return folder, options, [f"it is no JSON: {error}."]
+    if not isinstance(job, dict) or not isinstance(job.get("image"), str):
+        return folder, options, ['expected an object with "image", the name of a file.']
+    image = folder / job.pop("image")
+    problems, changed = [], {}
+    for group, names in OF_ONE_JOB.items():
+        given = {name: job.pop(name) for name in names if name in job}
+        values, wrong = json_values.read(type(getattr(options, group)), given)
+        problems += wrong
+        if values.get("mask") is not None:
+            values["mask"] = folder / values["mask"]
+        changed[group] = dataclasses.replace(getattr(options, group), **values)
+    if job:
+        known = ", ".join(("image", *(name for names in OF_ONE_JOB.values() for name in names)))
+        problems.append(f"{', '.join(sorted(job))}: no option of a job; known are {known}.")
+    return image, dataclasses.replace(options, **changed), problems
+
+
+def _numbers(lines: list[int]) -> str:
+    shown = ", ".join(map(str, lines[:10]))
+    return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10} more"

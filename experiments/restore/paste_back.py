@@ -4,54 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.restore.crops import Crop, photograph_hole
+from experiments.restore.jobs import Job
+from experiments.runs import folder as run_folders
 from jaxgan.photos import paste, photo_files, tone
 
-if TYPE_CHECKING:
-    from experiments.invert import Config
 
-
-def write(
-    folder: Path,
-    path: Path,
-    restored: Sequence[tuple[Crop, Path]],
-    config: Config,
-    resolution: int,
-    *,
-    say: Callable[[str], None],
-) -> Path:
-    """Writes `restored.png` (or another format) into a folder.
+def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say: Callable[[str], None]) -> Path:
+    """Writes `restored.png` (or another format) into the folder of a photograph.
 
     Args:
-      folder: of the photograph.
-      path: the photograph.
-      restored: its faces, and the folders of their finished runs.
-      config: the command's options.
+      job: the photograph.
+      faces: its faces, and the folders of their finished runs.
       resolution: of the generator.
       say: called with a line for the user.
     Returns:
       The file.
     """
-    photo = photo_files.read(path)
+    photo = photo_files.read(job.path)
     pixels = _pasted(
         photo.pixels,
-        [(crop, photo_files.read_photo(run / "reconstruction.png")) for crop, run in restored],
-        photograph_hole(config, photo.pixels.shape, resolution),
-        config.tasks,
+        [(crop, photo_files.read_photo(run / "reconstruction.png")) for crop, run in faces],
+        photograph_hole(job.damage.mask, photo.pixels.shape, resolution),
+        job.damage.tasks,
     )
-    target = folder / f"restored{photo_files.SUFFIXES[config.paste_format]}"
-    notes = [*photo.notes, *photo_files.write(target, pixels, photo, config.paste_format)]
+    path = run_folders.restored(job.folder, job.paste_format)
+    notes = [*photo.notes, *photo_files.write(path, pixels, photo, job.paste_format)]
     changed = (pixels != photo.pixels).any(axis=-1).mean()
-    same = "" if config.paste_format == "jpeg" or any("bits" in note for note in notes) else ", the others are equal"
-    count = f"{len(restored)} face{'s' * (len(restored) != 1)}"
-    say(f"{target}: {count} put back; {changed:.1%} of the pixels differ{same}.")
-    for note in [*notes, *_blurred(restored, config.tasks)]:
-        say(f"{path}: {note}.")
-    return target
+    keeps_depth = pixels.dtype == np.uint8 or job.paste_format == "png"
+    others_are_equal = job.paste_format != "jpeg" and keeps_depth and not photo.notes
+    same = ", the others are equal" if others_are_equal else ""
+    count = f"{len(faces)} face{'s' * (len(faces) != 1)}"
+    say(f"{path}: {count} put back; {changed:.1%} of the pixels differ{same}.")
+    for note in [*notes, *_blurred(faces, job.damage.tasks)]:
+        say(f"{job.path}: {note}.")
+    return path
 
 
 def _pasted(
@@ -76,21 +66,21 @@ def _pasted(
     return paste.colour_faces(pixels, restored) if "colorize" in tasks else pixels
 
 
-def _blurred(restored: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:
+def _blurred(faces: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:
     """A word on faces that the photograph shows larger than the generator makes them, where they are replaced."""
     if tasks and "deblur" not in tasks:
         return []
     return [
         f"face {crop.index} is {crop.placement.size * crop.placement.pixels_per_pixel:.0f} pixels wide in the photo, "
         f"{crop.placement.size} as the network makes it: it is softer than the photo may have been"
-        for crop, _ in restored
+        for crop, _ in faces
         if crop.placement.pixels_per_pixel > 2
     ]
 
 
 def _matched(crop: Crop, image: np.ndarray, *, keep_colours: bool) -> np.ndarray:
     """The restored face in the photograph's brightness, and in its colours unless those were what was missing."""
-    observed = crop.target
+    observed = crop.pixels
     if keep_colours:
         shift = (observed.astype(np.float32) - image.astype(np.float32)).mean(axis=-1)
         observed = np.clip(np.rint(image + shift[..., None]), 0, 255).astype(np.uint8)

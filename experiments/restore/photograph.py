@@ -1,107 +1,158 @@
-"""A photograph on its way through a restoration: its faces, a folder and some seeds for each."""
+"""A photograph whose faces are found, with a folder claimed for each face and each seed."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from experiments.restore import degrade as tasks
-from experiments.restore import faces as face_options
-from experiments.restore import paste_back, restarts
-from experiments.restore.crops import Crop, load_crops
+import jax
+import jax.numpy as jnp
+
+from experiments.restore import degrade
+from experiments.restore.crops import Crop
 from experiments.restore.face_run import Work
-from experiments.restore.jobs import Source
-from experiments.runs import folder as run_folder
+from experiments.restore.jobs import Job
+from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import inversion
+from jaxgan import checkpoints, images, inversion
+from jaxgan.errors import UserError
 from jaxgan.generator import Generator
+from jaxgan.photos import photo_files
 
 
-class Photograph:
-    """A photograph with its faces, each with one or several seeds.
+class ClaimedFace(NamedTuple):
+    """A face and its folders.
 
     Attributes:
-      path, config: the file and the options that hold for it.
+      crop: the face.
       folder: where its results go.
-      crops: its faces, once it is loaded.
-      error: why it failed.
+      runs: a folder for each seed: `folder` itself for a single one, else folders inside it.
     """
 
-    def __init__(self, source: Source, folder: Path):
-        self.path, self.config = source
-        self.folder = folder
-        self.crops: list[Crop] = []
-        self.error: str | None = None
-        self._seeds_of_face: dict[Path, list[RunFolder]] = {}
-        self._open: set[Path] = set()
+    crop: Crop
+    folder: Path
+    runs: list[RunFolder]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Photograph:
+    """A photograph with claimed folders.
+
+    Attributes:
+      job: what is asked for it.
+      faces: those that are worked on, the finished ones among them.
+      works: what is left to invert.
+    """
+
+    job: Job
+    faces: list[ClaimedFace]
+    works: list[Work]
 
     @property
-    def name(self) -> str:
-        """Its name among others."""
-        return self.folder.name
+    def runs(self) -> list[RunFolder]:
+        """The folders of all faces and seeds."""
+        return [run for face in self.faces for run in face.runs]
 
-    def load(self, generator: Generator, say) -> list[Crop]:
-        """Reads the file and finds the faces.
+    def release(self) -> None:
+        """Lets other processes write into the folders."""
+        for run in self.runs:
+            run.release()
 
-        Raises:
-          UserError: as `photographs.load_crops`.
-        """
-        self.crops = load_crops(self.path, self.config, generator.config, say=say)
-        return self.crops
 
-    def claim(self, generator: Generator, *, resume: bool, overwrite: bool) -> list[Work]:
-        """Claims a folder for every face and seed, all of them or none; the work that is left.
+def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, overwrite: bool) -> Photograph:
+    """Claims a folder for every face and seed, all of them or none, and degrades the faces.
 
-        Raises:
-          UserError: a folder holds something else, or an option does not fit.
-          OSError: a folder cannot be made.
-        """
-        settings = tasks.inversion_config(self.config)
-        resolution = generator.config.resolution
-        degradations = [tasks.degradations(self.config, resolution, crop.mask) for crop in self.crops]
-        planned = []
-        for crop, pair in zip(self.crops, degradations, strict=True):
-            folder = run_folder.of_face(self.folder, crop.index) if self._has_face_folders else self.folder
-            for config in restarts.configs(self.config):
-                planned.append((folder, restarts.folder(folder, self.config, config.seed), config, crop, pair))
-        claims = {
-            path: run_settings.settings(config, settings, self.path, generator) for _, path, config, _, _ in planned
-        }
-        runs = RunFolder.claim(claims, resume=resume, overwrite=overwrite)
-        template = inversion.template(generator, settings)
-        works = []
-        for (folder, path, config, crop, pair), run in zip(planned, runs, strict=True):
-            self._seeds_of_face.setdefault(folder, []).append(run)
+    Args:
+      job: the photograph.
+      crops: its faces.
+      generator: the network.
+      resume, overwrite: what to do with the folders that are there.
+    Raises:
+      UserError: a folder holds something else, or the blur or the mask does not fit the faces.
+      OSError: a folder cannot be made.
+    """
+    degradations = [degrade.degradations(job.damage, generator.config.resolution, crop.mask) for crop in crops]
+    folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
+    claims = {
+        run_folders.of_seed(folder, seed, job.seeds): _settings(job, seed, generator)
+        for folder in folders
+        for seed in job.seeds
+    }
+    runs = iter(RunFolder.claim(claims, resume=resume, overwrite=overwrite))
+    template = inversion.template(generator, job.inversion) if resume else None
+    faces, works = [], []
+    for crop, folder, (true, assumed) in zip(crops, folders, degradations, strict=True):
+        faces.append(ClaimedFace(crop, folder, [next(runs) for _ in job.seeds]))
+        truth = jnp.asarray(images.to_float(crop.pixels))
+        if job.damage.already_degraded:
+            truth, observed = None, assumed.hide_missing(truth)
+        else:
+            observed = degrade.observe(true, truth)
+        for seed, run in zip(job.seeds, faces[-1].runs, strict=True):
             if not run.is_finished:
-                self._open.add(path)
-                works.append(Work.prepare(run, config, settings, self.path, crop, pair, template if resume else None))
-        return works
+                key = run_settings.key_for(seed, job.path, crop.index)
+                works.append(_work(job, run, truth, observed, assumed, key, template))
+    return Photograph(job, faces, works)
 
-    def end(self, work: Work) -> bool:
-        """Takes note that a work is finished or failed; whether it was the last one."""
-        self._open.discard(work.run.path)
-        return not self._open
 
-    def complete(self, resolution: int, say) -> dict[str, Any]:
-        """Keeps the best seed of every face and pastes the faces back; facts for the record."""
-        results = {}
-        for folder, runs in self._seeds_of_face.items():
-            if restarts.are_several(self.config):
-                restarts.keep_best(folder, runs)
-            results[folder.name] = run_folder.result(folder)
-        if self.config.paste_back:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            faces = list(zip(self.crops, self._seeds_of_face, strict=True))
-            paste_back.write(self.folder, self.path, faces, self.config, resolution, say=say)
-        return {"faces": results} if self._has_face_folders else {"result": results.get(self.folder.name)}
+def has_face_folders(job: Job) -> bool:
+    """Whether every face has a folder of its own inside the photograph's."""
+    return job.faces.may_be_several and not job.already_aligned
 
-    def is_complete(self) -> bool:
-        """Whether the folder holds what was asked for, told without reading the photograph."""
-        if self.config.paste_back and not any(self.folder.glob("restored.*")):
-            return False
-        return self._has_face_folders or run_folder.result(self.folder) is not None
 
-    @property
-    def _has_face_folders(self) -> bool:
-        return face_options.are_several(self.config)
+def is_complete(job: Job) -> bool:
+    """Whether the photograph's folder holds everything that was asked for, told without reading the photograph."""
+    if job.paste_format is not None and not run_folders.restored(job.folder, job.paste_format).exists():
+        return False
+    return has_face_folders(job) or run_folders.result(job.folder) is not None
+
+
+def make_room(jobs: Sequence[Job], *, resume: bool, overwrite: bool) -> None:
+    """Looks whether the folders of many photographs may be written, and deletes the runs that are to be replaced.
+
+    The runs of a photograph are deleted only if the photograph can be read, so that a broken file costs nothing.
+
+    Raises:
+      UserError: a folder holds something else, or runs that are neither to be continued nor replaced.
+    """
+    earlier = run_folders.check_many([job.folder for job in jobs], resume=resume, overwrite=overwrite)
+    if not overwrite:
+        return
+    by_folder = {job.folder: job for job in jobs}
+    for folder in earlier:
+        with contextlib.suppress(UserError, OSError):  # told where the photograph is restored, and fails
+            photo_files.read_photo(by_folder[folder].path)
+            run_folders.remove(folder)
+
+
+def _work(job: Job, run: RunFolder, truth, observed, assumed, key: jax.Array, template) -> Work:
+    """A face to invert from the beginning, or from the last checkpoint in its folder."""
+    work = Work(run, job.inversion, truth, observed, assumed, key, job.snapshot_every, job.checkpoint_seconds)
+    if template is not None and (reached := run.restore(template)):
+        work.state, work.history = reached[0], [reached[1]]
+    return work
+
+
+def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
+    """Everything that decides the result of a run: a resumed run must agree in all of it."""
+    mask = job.damage.mask
+    return run_settings.as_stored(
+        {
+            "image": str(job.path),
+            "image_sha256": checkpoints.sha256(job.path),
+            "already_aligned": job.already_aligned,
+            "faces": dataclasses.asdict(job.faces),
+            "landmarks_sha256": [checkpoints.sha256(file) for file in job.faces.landmarks],
+            "damage": dataclasses.asdict(job.damage),
+            "mask_sha256": None if mask is None else checkpoints.sha256(mask),
+            "seed": seed,
+            "inversion": dataclasses.asdict(job.inversion),
+            "snapshot_every": job.snapshot_every,
+            "networks": job.networks,
+            "generator": dataclasses.asdict(generator.config),
+        }
+    )

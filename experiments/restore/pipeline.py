@@ -1,23 +1,29 @@
-"""From photographs to finished folders: what is loaded, claimed, inverted in batches, chosen and pasted back."""
+"""From photographs to finished folders: one photograph, whose errors end the command, or many, which are put on record.
+
+Both take each photograph through the same stages: its crops are loaded, its folders claimed, its faces inverted in
+batches, and then it is finished.
+"""
 
 from __future__ import annotations
 
 import itertools
-import sys
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from experiments.restore import batch_loop as batch_run
-from experiments.restore import batch_size, restarts
-from experiments.restore import degrade as tasks
-from experiments.restore.batch_loop import Engine
+from experiments.cli import describe, say
+from experiments.restore import batch_loop, batch_size, crops
+from experiments.restore.crops import Crop
 from experiments.restore.face_run import CannotGoOn, Work, explain_how_to_go_on
-from experiments.restore.photograph import Photograph
+from experiments.restore.finish import finish
+from experiments.restore.jobs import Job
+from experiments.restore.photograph import Photograph, claim
+from experiments.restore.progress import Progress
+from experiments.runs import report
 from jaxgan import optimization
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
@@ -25,15 +31,83 @@ from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import Prior
 
-if TYPE_CHECKING:
-    from experiments.invert import Config
-
 LOADED_AHEAD = 2
 """Photographs that are read, and their faces found, before a place in the batch is free."""
 
 
+class Engine(NamedTuple):
+    """Networks, and the devices that share a batch of so many faces ("auto": as many as fit into memory)."""
+
+    generator: Generator
+    lpips: LPIPS
+    devices: tuple[jax.Device, ...]
+    batch_size: int | str
+
+    def for_batches_of(self, job: Job, prior: Prior) -> batch_loop.Engine:
+        """Whatever all faces of a batch share, if their photographs are in the group of this one."""
+        steps = batch_loop.chunk_steps(job.snapshot_every)
+        return batch_loop.Engine(self.generator, self.lpips, prior, steps, self.devices)
+
+
+def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, overwrite: bool) -> None:
+    """Restores a photograph.
+
+    Args:
+      engine: computes.
+      job: the photograph.
+      faces: its crops, loaded before any folder is made so that mistakes leave nothing.
+      resume, overwrite: what to do with the folders that are there.
+    Raises:
+      UserError: a folder cannot be claimed or written.
+      FloatingPointError: a loss is not a number.
+      KeyboardInterrupt: see `batch_loop.invert`.
+    """
+    photograph = claim(job, faces, engine.generator, resume=resume, overwrite=overwrite)
+    try:
+        for run in photograph.runs:
+            if run.is_finished:
+                say(f"{run.path} is finished already; nothing to resume.")
+        title, works = f"{job.damage.task} {job.path.name}", photograph.works
+        lines: list[str] = []  # below the bar
+        total, initial = job.inversion.steps * len(works), sum(work.steps for work in works)
+        with Progress.shown(title, total=total, initial=initial) as progress:
+            if works:
+                batch = engine.for_batches_of(job, optimization.make_prior(engine.generator, job.inversion))
+                size = engine.batch_size
+                size = batch_size.fitting_size(batch, works[0], len(works)) if size == "auto" else int(size)
+                for work in works:
+                    progress.begin(work)
+                batch_loop.invert(batch, iter(works), size, _OfOne(progress, lines))
+        with explain_how_to_go_on(job.folder):
+            finish(photograph, engine.generator.config.resolution, lines.append)
+        for line in lines:
+            say(line)
+    finally:
+        photograph.release()
+
+
+class _OfOne:
+    """Told by `batch_loop.invert` how a single photograph gets on; errors are raised."""
+
+    def __init__(self, progress: Progress, lines: list[str]):
+        self._progress = progress
+        self._lines = lines
+
+    def advanced(self, works: list[Work]) -> None:
+        self._progress.advance(works)
+
+    def finished(self, work: Work, metrics: dict[str, Any]) -> None:
+        self._lines.append(f"{work.run.path}: {report.summary(metrics)}")
+
+    def failed(self, work: Work, error: FloatingPointError) -> None:
+        raise FloatingPointError(f"{work.run.path}: {error} Start again with --overwrite.") from error
+
+    def say(self, line: str) -> None:
+        self._progress.say(line)
+
+
 class Record(Protocol):
-    """What a restoration writes down as it goes; see `experiments.runs.manifest`."""
+    """The events of many photographs; see `experiments.runs.manifest`."""
 
     sizes: dict[str, int]
 
@@ -44,242 +118,157 @@ class Record(Protocol):
         """Adds the size of a batch that was chosen by the memory there is."""
 
 
-class Restoration:
-    """Restores photographs in batches; tells the user and the record how it gets on."""
+def restore_many(engine: Engine, jobs: Sequence[Job], record: Record, *, quiet: bool = False) -> dict[str, str]:
+    """Restores photographs, and goes on with what earlier attempts left of them.
 
-    def __init__(
-        self,
-        generator: Generator,
-        lpips: LPIPS,
-        photographs: Sequence[Photograph],
-        *,
-        batch_size: int | str,
-        devices: Sequence[jax.Device],
-        record: Record | None = None,
-        quiet: bool = False,
-    ):
-        """Prepares a restoration.
+    Args:
+      engine: computes.
+      jobs: the photographs.
+      record: gets every event.
+      quiet: show neither bar nor lines.
+    Returns:
+      Why photographs failed, by their names.
+    Raises:
+      CannotGoOn: a folder cannot be written.
+      KeyboardInterrupt: see `batch_loop.invert`.
+    """
+    if not jobs:
+        return {}
+    title = f"{jobs[0].damage.task} {len(jobs)} photograph{'s' * (len(jobs) != 1)}"
+    with Progress.shown(title, total=sum(job.total_steps for job in jobs), quiet=quiet) as progress:
+        many = _Many(engine, record, progress)
+        try:
+            for name, group in _groups(jobs).items():
+                many.invert(name, group)
+        finally:
+            many.release()
+    return many.failures
 
-        Args:
-          generator, lpips: the networks.
-          photographs: all of them, with equal options for batch, folders and face search.
-          batch_size: a number or "auto".
-          devices: that share a batch.
-          record: gets every event; None for a single photograph, whose errors are raised instead.
-          quiet: show neither bar nor lines.
-        """
-        self.generator = generator
-        self.lpips = lpips
-        self.photographs = list(photographs)
-        self.batch_size = batch_size
-        self.devices = tuple(devices)
-        self.record = record
-        self.quiet = quiet
-        self._owner: dict[Work, Photograph] = {}
-        self._steps: dict[Work, int] = {}
-        self._lines: list[str] = []
-        self._bar: Any = None
+
+class _Many:
+    """Many photographs on their way; told by `batch_loop.invert` how their faces get on."""
+
+    def __init__(self, engine: Engine, record: Record, progress: Progress):
+        self.failures: dict[str, str] = {}
+        self._engine = engine
+        self._record = record
+        self._progress = progress
+        self._photograph_of: dict[Work, Photograph] = {}
         self._priors: dict[tuple[int, int], Prior] = {}
 
-    def run(self, *, resume: bool, overwrite: bool) -> None:
-        """Does all of it.
-
-        Raises:
-          UserError, FloatingPointError: a single photograph cannot be restored, or a folder not be written.
-          KeyboardInterrupt: see `batch_run.invert`; the message says how to go on.
-        """
-        import tqdm
-
-        if self.record is None:
-            (photograph,) = self.photographs
-            works = photograph.claim(self.generator, resume=resume, overwrite=overwrite)
-            self._say_what_is_finished(photograph, works)
-            groups = [(photograph.config, self._own(photograph, works))]
-            total, initial = sum(tasks.inversion_config(w.config).steps for w in works), sum(w.steps for w in works)
-            count = len(works)
-            name = photograph.path.name
-        else:
-            groups = [(group[0].config, self._works(group, resume=resume)) for group in _groups(self.photographs)]
-            total = sum(self._steps_of(photograph) for photograph in self.photographs)
-            initial, count, name = 0, None, f"{len(self.photographs)} photograph{'s' * (len(self.photographs) != 1)}"
-        with tqdm.tqdm(
-            total=total,
-            initial=initial,
-            unit="step",
-            desc=f"{self.photographs[0].config.task} {name}",
-            file=sys.stderr,
-            disable=self.quiet or total == 0,
-        ) as self._bar:
-            self._bar.set_postfix_str("compiling")
-            for config, works_of_group in groups:
-                self._invert(config, works_of_group, count)
-        self._bar = None
-        if self.record is None and not works:
-            self._complete(photograph)  # all was finished before, or no face needs anything
-        for line in self._lines:
-            self.say(line)
-
-    def _prior(self, settings: InversionConfig) -> Prior:
-        kind = (settings.w_samples, settings.start_samples)
-        if kind not in self._priors:
-            self._priors[kind] = optimization.make_prior(self.generator, settings)
-        return self._priors[kind]
-
-    def _invert(self, config: Config, works: Iterator[Work], count: int | None) -> None:
-        """Inverts the faces of a group, whose options are all like `config` but for numbers."""
+    def invert(self, name: str, group: list[Job]) -> None:
+        """Restores a group of photographs that one compiled program serves."""
+        works = self._works(group)
         first = next(works, None)
         if first is None:
             return
-        settings = tasks.inversion_config(config)
-        engine = Engine(
-            self.generator,
-            self.lpips,
-            self._prior(settings),
-            batch_run.chunk_steps(config.snapshot_every),
-            self.devices,
-        )
-        size = self.batch_size
+        batch = self._engine.for_batches_of(group[0], self._prior(group[0].inversion))
+        size = self._engine.batch_size
         if size == "auto":
-            group = _group_name(config)
-            size = self.record and self.record.sizes.get(group)
+            size = self._record.sizes.get(name)
             if size is None:
-                alike = [photo for photo in self.photographs if _group_name(photo.config) == group]
-                most = sum(len(restarts.seeds(photo.config)) * max(1, len(photo.crops)) for photo in alike)
-                size = batch_size.fitting_size(engine, first, most)
-                if self.record:
-                    self.record.write_size(group, size)
-        batch_run.invert(engine, itertools.chain([first], works), size, self)
+                faces = max(1, len(self._photograph_of[first].faces))
+                size = batch_size.fitting_size(batch, first, faces * sum(len(job.seeds) for job in group))
+                self._record.write_size(name, size)
+        batch_loop.invert(batch, itertools.chain([first], works), int(size), self)
 
-    def _works(self, group: list[Photograph], *, resume: bool) -> Iterator[Work]:
-        """Loads photographs a little ahead of their turn; those that cannot be used are put on record."""
+    def _prior(self, config: InversionConfig) -> Prior:
+        """The prior, which groups share: it depends on the network and on the numbers of samples only."""
+        kind = (config.w_samples, config.start_samples)
+        if kind not in self._priors:
+            self._priors[kind] = optimization.make_prior(self._engine.generator, config)
+        return self._priors[kind]
+
+    def release(self) -> None:
+        """Lets other processes write into the folders that are not finished."""
+        for photograph in self._photograph_of.values():
+            photograph.release()
+
+    def _works(self, group: list[Job]) -> Iterator[Work]:
+        """Faces of photographs that are loaded a little ahead of their turn."""
+        for job, loaded in self._loaded(group):
+            try:
+                faces = loaded.result()
+                with explain_how_to_go_on(job.folder):
+                    photograph = claim(job, faces, self._engine.generator, resume=True, overwrite=False)
+            except CannotGoOn:
+                raise
+            except (UserError, OSError) as error:
+                self._fail(job, error)
+                self._progress.expect(-job.total_steps)
+                continue
+            done = sum(work.steps for work in photograph.works)
+            self._progress.expect(len(photograph.works) * job.inversion.steps - done - job.total_steps)
+            for work in photograph.works:
+                self._photograph_of[work] = photograph
+            if not photograph.works:
+                self._finish(photograph)
+            for work in photograph.works:
+                self._progress.begin(work)
+                self._record.write(_item(job, work), "started", image=str(job.path))
+                yield work
+
+    def _loaded(self, group: list[Job]) -> Iterator[tuple[Job, Future]]:
         with ThreadPoolExecutor(1) as loader:
-            ahead: deque[tuple[Photograph, Future]] = deque()
-            upcoming = iter(group)
-            while True:
-                for photograph in itertools.islice(upcoming, LOADED_AHEAD - len(ahead)):
-                    ahead.append((photograph, loader.submit(photograph.load, self.generator, self.say)))
-                if not ahead:
-                    return
-                photograph, loaded = ahead.popleft()
-                try:
-                    loaded.result()
-                    with explain_how_to_go_on(photograph.folder):
-                        works = photograph.claim(self.generator, resume=resume, overwrite=False)
-                except CannotGoOn:
-                    raise
-                except (UserError, OSError) as error:
-                    self._fail(photograph, error)
-                    self._bar.total -= self._steps_of(photograph)
-                    continue
-                done = sum(work.steps for work in works)
-                steps = tasks.inversion_config(photograph.config).steps
-                self._bar.total += len(works) * steps - self._steps_of(photograph) - done
-                self._bar.refresh()
-                if not works:
-                    self._complete(photograph)
-                for work in self._own(photograph, works):
-                    self.record.write(self._item(work), "started", image=str(photograph.path))
-                    yield work
-                photograph.crops = photograph.crops if photograph.config.paste_back else []
-
-    def _own(self, photograph: Photograph, works: list[Work]) -> Iterator[Work]:
-        for work in works:
-            self._owner[work] = photograph
-            self._steps[work] = work.steps
-        return iter(works)
-
-    # What `batch_run.invert` tells.
+            ahead: deque[tuple[Job, Future]] = deque()
+            config = self._engine.generator.config
+            for job in group:
+                ahead.append((job, loader.submit(crops.load, job, config, say=self.say)))
+                if len(ahead) > LOADED_AHEAD:
+                    yield ahead.popleft()
+            yield from ahead
 
     def advanced(self, works: list[Work]) -> None:
         """Moves the bar."""
-        self._bar.set_postfix(
-            loss=f"{sum(work.history[-1].total[-1] for work in works) / len(works):.4f}",
-            lpips=f"{sum(work.history[-1].perceptual[-1] for work in works) / len(works):.4f}",
-            refresh=False,
-        ) if works else None
-        done = sum(work.steps - self._steps[work] for work in works)
-        self._steps |= {work: work.steps for work in works}
-        self._bar.update(done)
+        self._progress.advance(works)
 
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
         """Puts a face on record and, with the last one, the photograph."""
-        from experiments.runs import report
-
-        photograph = self._owner.pop(work)
-        del self._steps[work]
-        line = f"{work.run.path}: {report.summary(metrics)}"
-        if self.record is None:
-            self._lines.append(line)  # below the bar
-        else:
-            self.say(line)
-            if work.run.path != photograph.folder:
-                self.record.write(self._item_of(photograph, work), "finished", result=metrics)
-        if photograph.end(work):
-            self._complete(photograph)
+        photograph = self._forget(work)
+        self.say(f"{work.run.path}: {report.summary(metrics)}")
+        if work.run.path != photograph.job.folder:
+            self._record.write(_item(photograph.job, work), "finished", result=metrics)
+        if photograph not in self._photograph_of.values():
+            self._finish(photograph)
 
     def failed(self, work: Work, error: FloatingPointError) -> None:
-        """Puts a face on record whose loss is not a number; raises if there is no record."""
-        if self.record is None:
-            raise FloatingPointError(f"{work.run.path}: {error} Start again with --overwrite.") from error
-        photograph = self._owner.pop(work)
-        del self._steps[work]
-        self._fail(photograph, error)
-        photograph.end(work)
+        """Puts a photograph on record, a face of which has a loss that is not a number."""
+        photograph = self._forget(work)
+        work.run.release()
+        self._fail(photograph.job, error)
 
     def say(self, line: str) -> None:
         """Writes a line above the bar."""
-        import tqdm
+        self._progress.say(line)
 
-        if self.quiet:
-            return
-        if self._bar is None:
-            print(line, file=sys.stderr)
-        else:
-            tqdm.tqdm.write(line, file=sys.stderr)
+    def _forget(self, work: Work) -> Photograph:
+        self._progress.end(work)
+        return self._photograph_of.pop(work)
 
-    def _complete(self, photograph: Photograph) -> None:
-        say = self._lines.append if self.record is None else self.say
-        with explain_how_to_go_on(photograph.folder):
-            if photograph.error is None:
-                facts = photograph.complete(self.generator.config.resolution, say)
-                if self.record is not None:
-                    self.record.write(photograph.name, "finished", image=str(photograph.path), **facts)
+    def _finish(self, photograph: Photograph) -> None:
+        job = photograph.job
+        if job.name not in self.failures:
+            with explain_how_to_go_on(job.folder):
+                facts = finish(photograph, self._engine.generator.config.resolution, self.say)
+                self._record.write(job.name, "finished", image=str(job.path), **facts)
 
-    def _fail(self, photograph: Photograph, error: Exception) -> None:
-        from experiments import cli
-
-        photograph.error = cli.describe(error).removeprefix(f"{photograph.path}: ")
-        self.record.write(photograph.name, "failed", image=str(photograph.path), error=photograph.error)
-        self.say(f"{photograph.path} failed: {photograph.error}")
-
-    def _item(self, work: Work) -> str:
-        return self._item_of(self._owner[work], work)
-
-    @staticmethod
-    def _item_of(photograph: Photograph, work: Work) -> str:
-        return str(work.run.path.relative_to(photograph.folder.parent))
-
-    @staticmethod
-    def _steps_of(photograph: Photograph) -> int:
-        return tasks.inversion_config(photograph.config).steps * len(restarts.seeds(photograph.config))
-
-    def _say_what_is_finished(self, photograph: Photograph, works: list[Work]) -> None:
-        left = {work.run.path for work in works}
-        for runs in photograph._seeds_of_face.values():
-            for run in runs:
-                if run.path not in left:
-                    self.say(f"{run.path} is finished already; nothing to resume.")
+    def _fail(self, job: Job, error: Exception) -> None:
+        self.failures[job.name] = describe(error)
+        self._record.write(job.name, "failed", image=str(job.path), error=self.failures[job.name])
+        self.say(f"{job.name} failed: {self.failures[job.name]}")
 
 
-def _groups(photographs: Sequence[Photograph]) -> list[list[Photograph]]:
-    """Photographs that one compiled program serves, together."""
-    groups: dict[str, list[Photograph]] = {}
-    for photograph in photographs:
-        groups.setdefault(_group_name(photograph.config), []).append(photograph)
-    return list(groups.values())
+def _item(job: Job, work: Work) -> str:
+    """The name of a face or seed among all of a record."""
+    return str(work.run.path.relative_to(job.folder.parent))
 
 
-def _group_name(config: Config) -> str:
-    kernels = (config.kernel_size, config.assume_kernel_size)
-    facts = (tasks.inversion_config(config).static(), sorted(config.tasks), kernels, config.snapshot_every)
-    return f"{'+'.join(sorted(config.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
+def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    """Photographs that one compiled program serves, together, by a name that is the same in every process."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        kernels = (job.damage.kernel_size, job.damage.assume_kernel_size)
+        facts = (job.inversion.static(), sorted(job.damage.tasks), kernels, job.snapshot_every)
+        name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
+        groups.setdefault(name, []).append(job)
+    return groups

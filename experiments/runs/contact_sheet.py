@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+
+from experiments.runs import pictures
+from jaxgan import images
+from jaxgan.photos import photo_files
 
 TILE = 96
 """Side of a picture."""
@@ -13,39 +17,31 @@ COLUMNS = 4
 """Faces side by side."""
 MOST = 200
 """Faces on a sheet; the others are left out, and the sheet says so."""
-PICTURES = ("target.png", "degraded.png", "reconstruction.png")
+PICTURES = ("truth.png", "observed.png", "reconstruction.png")
 
 
 def write(path: Path, folders: Sequence[Path]) -> None:
-    """Draws photograph, degraded photograph and reconstruction of every finished face.
+    """Draws truth, observed and reconstruction of every finished face.
 
     Args:
       path: PNG to write; nothing is written if no face is finished.
       folders: of the photographs; those of single faces inside them are found.
     """
     runs = [run for folder in folders for run in _runs(folder)]
-    shown = runs[:MOST]
-    if not shown:
+    if not runs:
         return
-    font = ImageFont.load_default(size=11)
-    columns = min(COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
-    width, height, foot = len(PICTURES) * TILE + 8, TILE + 22, 18 * (len(runs) > MOST)
-    sheet = Image.new("RGB", (columns * width - 8, rows * height + foot), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (name, run) in enumerate(shown):
-        left, top = index % columns * width, index // columns * height
-        for place, picture in enumerate(PICTURES):
-            if (run / picture).exists():
-                with Image.open(run / picture) as image:
-                    size = Image.Resampling.LANCZOS if image.width > TILE else Image.Resampling.NEAREST
-                    sheet.paste(image.convert("RGB").resize((TILE, TILE), size), (left + place * TILE, top + 16))
-        draw.text((left, top), name[:44], fill="black", font=font)
-    if foot:
-        draw.text((0, rows * height), f"and {len(runs) - MOST} more", fill="black", font=font)
-    partial = path.with_name(f".{path.name}")
-    sheet.save(partial, "PNG")
-    partial.replace(path)
+    tiles = [(name[:44], _strip(run)) for name, run in runs[:MOST]]
+    if len(runs) > MOST:
+        tiles.append((f"and {len(runs) - MOST} more", np.full_like(tiles[0][1], 255)))
+    images.write_png(path, pictures.sheet(tiles, columns=COLUMNS, gap=8, bar=16, font_size=11))
+
+
+def _strip(run: Path) -> np.ndarray:
+    """The pictures of a run side by side; white where the truth is not known."""
+    blank = np.full((TILE, TILE, 3), 255, np.uint8)
+    files = [run / name for name in PICTURES]
+    tiles = [pictures.thumbnail(photo_files.read_photo(file), TILE) if file.exists() else blank for file in files]
+    return np.concatenate(tiles, axis=1)
 
 
 def _runs(folder: Path) -> list[tuple[str, Path]]:

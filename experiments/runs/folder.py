@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,24 +16,14 @@ import numpy as np
 
 from experiments.runs import checkpoint as run_checkpoint
 from experiments.runs import settings as run_settings
-from jaxgan import images
+from experiments.runs.lock import Lock
+from jaxgan import files, images
 from jaxgan.errors import UserError
 from jaxgan.optimization import InversionState, LossTerms
+from jaxgan.photos import photo_files
 
-
-def plan(output: Path, paths: Sequence[Path]) -> list[Path]:
-    """The folder of each photograph: `output` itself if there is one photograph, else one inside it.
-
-    Raises:
-      UserError: two photographs would share a folder.
-    """
-    stems = [path.stem for path in paths]
-    if twice := [stem for stem, count in Counter(stems).items() if count > 1]:
-        raise UserError(
-            f"several photographs are called {twice[0]!r} and would write to the same folder; rename one, "
-            "or use two runs."
-        )
-    return [output] if len(paths) == 1 else [output / stem for stem in stems]
+FORMAT = {"format": "jaxgan-run", "format_version": 2}
+"""Stands in config.json: the mark of this program, without which a folder is never deleted."""
 
 
 def of_face(folder: Path, face: int) -> Path:
@@ -48,23 +37,72 @@ def of_face(folder: Path, face: int) -> Path:
     return folder / f"face-{face}"
 
 
-def check_many(folders: Sequence[Path], *, resume: bool, overwrite: bool) -> None:
-    """Looks, before anything runs, whether the folders of many photographs may be written; removes what is replaced.
+def of_seed(face: Path, seed: int, seeds: Sequence[int]) -> Path:
+    """The folder of a seed of a face: inside that of the face if there are several."""
+    return face / f"seed-{seed}" if len(seeds) > 1 else face
 
+
+def restored(folder: Path, format_name: str) -> Path:
+    """The file of a whole photograph in its folder."""
+    return folder / f"restored{photo_files.SUFFIXES[format_name]}"
+
+
+def check_many(folders: Sequence[Path], *, resume: bool, overwrite: bool) -> list[Path]:
+    """Looks, before anything runs, whether the folders of many photographs may be written.
+
+    Returns:
+      The folders that an earlier run left.
     Raises:
       UserError: one holds something else, or runs that are neither to be continued nor replaced.
     """
-    old = [folder for folder in folders if folder.exists() and (not folder.is_dir() or any(folder.iterdir()))]
-    for folder in old:
-        if not any((inside / "config.json").exists() for inside in (folder, *folder.glob("*"), *folder.glob("*/*"))):
+    earlier = [folder for folder in folders if _is_occupied(folder)]
+    for folder in earlier:
+        if not _runs(folder) and _others(folder):
             raise UserError(f"{folder} exists and is no run of this program; choose another --output.")
         if not resume and not overwrite:
-            raise UserError(
-                f"{folder} holds another run; add --resume to continue it, --overwrite to replace it, "
-                "or choose another --output."
-            )
-    for folder in old if overwrite else ():
-        shutil.rmtree(folder)
+            raise UserError(_HOLDS_ANOTHER.format(path=folder))
+    return earlier
+
+
+def remove(folder: Path) -> None:
+    """Deletes the runs in the folder of a photograph, and what was pasted together of them; nothing else.
+
+    Raises:
+      UserError: another process works on a run.
+    """
+    for run in reversed(_runs(folder)):
+        with Lock(run) as lock:
+            _empty(lock)
+        if run != folder:
+            run.rmdir()
+            _remove_if_empty(run.parent)
+    for file in folder.glob("restored.*") if folder.is_dir() else ():
+        file.unlink()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _runs(folder: Path) -> list[Path]:
+    """The runs in the folder of a photograph: itself, those of its faces and of their seeds, outer ones first."""
+    inside = [folder, *folder.glob("face-*"), *folder.glob("seed-*"), *folder.glob("face-*/seed-*")]
+    return [path for path in inside if _read_record(path) is not None]
+
+
+def _others(folder: Path) -> bool:
+    """Whether there is anything but whole photographs that were pasted together."""
+    return not folder.is_dir() or any(not file.name.startswith("restored.") for file in folder.iterdir())
+
+
+def _is_occupied(path: Path) -> bool:
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+_HOLDS_ANOTHER = (
+    "{path} holds another run; add --resume to continue it, --overwrite to replace it, or choose another --output."
+)
 
 
 def result(folder: Path) -> dict[str, Any] | None:
@@ -86,9 +124,10 @@ class RunFolder:
       is_finished: an earlier run wrote all of it.
     """
 
-    def __init__(self, path: Path, record: dict[str, Any]):
+    def __init__(self, path: Path, record: dict[str, Any], lock: Lock):
         self.path = path
         self._record = record
+        self._lock = lock
         self._last_checkpoint = time.monotonic()
 
     @property
@@ -107,16 +146,37 @@ class RunFolder:
           UserError: a folder holds something else, or (when resuming) a run of other settings.
           OSError: a folder cannot be made.
         """
-        found = {path: _read_record(path) if resume else None for path in claims}
-        for path, settings in claims.items():
-            _check_claim(path, settings, resume=resume, overwrite=overwrite)
         made: list[Path] = []
+        locks: dict[Path, Lock] = {}
         try:
-            return [cls(path, found[path] or _make(path, settings, made)) for path, settings in claims.items()]
+            runs = []
+            for path in claims:
+                if path.exists() and not path.is_dir():
+                    raise UserError(f"{path} exists and is no run of this program; choose another --output.")
+                made += [folder for folder in (path, *path.parents) if not folder.exists()]
+                path.mkdir(parents=True, exist_ok=True)
+                locks[path] = Lock(path).acquire()
+            for path, settings in claims.items():
+                _check_claim(locks[path], settings, resume=resume, overwrite=overwrite)
+            for path, settings in claims.items():
+                record = _read_record(path) if resume else None
+                runs.append(cls(path, record or _make(locks[path], settings), locks[path]))
+                if runs[-1].is_finished:
+                    locks[path].release()
+            return runs
         except BaseException:
-            for path in made:
-                shutil.rmtree(path, ignore_errors=True)
+            for lock in locks.values():
+                lock.release()
+            for path in sorted(made, key=lambda path: len(path.parts), reverse=True):
+                if path in claims:
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    _remove_if_empty(path)  # another process may have made folders in it
             raise
+
+    def release(self) -> None:
+        """Lets other processes write into the folder."""
+        self._lock.release()
 
     def seconds_since_checkpoint(self) -> float:
         """Age of the last checkpoint, or of this object."""
@@ -155,33 +215,28 @@ class RunFolder:
         """Writes the results into config.json: from here on the run counts as finished."""
         self._record = {**self._record, "finished": _now(), "result": result}
         _write_record(self.path, self._record)
+        self._lock.release()
 
 
-def _check_claim(path: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+def _check_claim(lock: Lock, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    path = lock.path.parent
     found = _read_record(path)
-    if resume and found is not None:
-        if differing := run_settings.differences(found["settings"], settings):
-            raise UserError(
-                f"{path} was started with other settings ({'; '.join(differing)}); repeat its command to resume it, "
-                "or choose another --output."
-            )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        if found is None:
-            raise UserError(f"{path} exists and is no run of this program; choose another --output.")
-        if not overwrite:
-            raise UserError(
-                f"{path} holds another run; add --resume to continue it, --overwrite to replace it, "
-                "or choose another --output."
-            )
+    if found is None and not all(lock.is_file_of_it(file) for file in path.iterdir()):
+        raise UserError(f"{path} exists and is no run of this program; choose another --output.")
+    if found is not None and not resume and not overwrite:
+        raise UserError(_HOLDS_ANOTHER.format(path=path))
+    if found is not None and resume and (differing := run_settings.differences(found["settings"], settings)):
+        raise UserError(
+            f"{path} was started with other settings ({'; '.join(differing)}); repeat its command to resume it, "
+            "or choose another --output."
+        )
 
 
-def _make(path: Path, settings: dict[str, Any], made: list[Path]) -> dict[str, Any]:
-    """Makes an empty run folder and its record; what had to be created is added to `made`."""
-    if path.exists() and any(path.iterdir()):
-        shutil.rmtree(path)
-    made += [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    record = {
+def _make(lock: Lock, settings: dict[str, Any]) -> dict[str, Any]:
+    """Empties a run folder and writes a new record into it."""
+    path = lock.path.parent
+    _empty(lock)
+    record = FORMAT | {
         "settings": settings,
         "versions": run_settings.versions(),
         "started": _now(),
@@ -192,18 +247,38 @@ def _make(path: Path, settings: dict[str, Any], made: list[Path]) -> dict[str, A
     return record
 
 
+def _empty(lock: Lock) -> None:
+    """Deletes everything in a run folder but its lock; config.json, its mark, last."""
+    for inside in sorted(lock.path.parent.iterdir(), key=lambda inside: inside.name == "config.json"):
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside)
+        elif not lock.is_file_of_it(inside):
+            inside.unlink()
+
+
 def _write_record(path: Path, record: dict[str, Any]) -> None:
-    partial = path / ".config.json"
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(partial, path / "config.json")
+    with files.replacing(path / "config.json") as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
+    """The record of a run; None if there is none of this program.
+
+    Raises:
+      UserError: another version of this program wrote it.
+    """
     try:
         record = json.loads((path / "config.json").read_text())
-        return record if {"settings", "finished"} <= record.keys() else None
+        mark = {name: record.get(name) for name in FORMAT}
+        is_unmarked = "format" not in record and {"settings", "finished"} <= record.keys()  # as the first version wrote
     except (OSError, ValueError, AttributeError):
         return None
+    if is_unmarked or (mark["format"] == FORMAT["format"] and mark != FORMAT):
+        raise UserError(
+            f"{path} holds a run of another version of this program (format {mark['format_version'] or 1}, this "
+            f"version reads {FORMAT['format_version']}); choose another --output."
+        )
+    return record if mark == FORMAT else None
 
 
 def _now() -> str:

@@ -1,17 +1,23 @@
-"""What became of each photograph: an append-only file of JSON lines that survives being killed while it writes."""
+"""The manifest, which says how each photograph ended: JSON lines, only appended to, so that a kill loses nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.runs import settings as run_settings
+from experiments.runs.lock import Lock
 from jaxgan.errors import UserError
 
 State = Literal["started", "finished", "failed"]
+
+
+FORMAT = {"format": "jaxgan-manifest", "format_version": 2}
 
 
 class Manifest:
@@ -21,21 +27,22 @@ class Manifest:
         """Begins a manifest, or goes on with it.
 
         Raises:
-          UserError: it was begun with other settings.
+          UserError: it was begun with other settings, or by another version of this program.
         """
         self.path = path
         lines = _read(path) if resume else []
         self.events = {line["item"]: line for line in lines if "item" in line}
         self.sizes = {line["group"]: line["batch_size"] for line in lines if "group" in line}
-        settings = json.loads(json.dumps(settings, default=str))  # as the file gives it back
-        header = next((line["settings"] for line in lines if "settings" in line), None)
+        settings = run_settings.as_stored(settings)
+        header = lines[0] if lines else None
         if header is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
-            self._append({"settings": settings})
+            self._append(FORMAT | {"settings": settings})
             return
         _cut_half_a_line(path)
-        if differing := run_settings.differences(header, settings):
+        if header.get("format_version") != FORMAT["format_version"]:
+            raise UserError(f"{path} was written by another version of this program; choose another --output.")
+        if differing := run_settings.differences(header["settings"], settings):
             raise UserError(
                 f"{path} was started with other settings ({'; '.join(differing)}); repeat its command to resume it, "
                 "or choose another --output."
@@ -63,9 +70,21 @@ class Manifest:
             os.fsync(file.fileno())
 
 
+@contextlib.contextmanager
+def opened(path: Path, settings: dict[str, Any], *, resume: bool) -> Iterator[Manifest]:
+    """A manifest, which no other process writes as long as the block lasts.
+
+    Raises:
+      UserError: another process writes it, or as for `Manifest`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Lock(path.parent, path.stem):
+        yield Manifest(path, settings, resume=resume)
+
+
 def name(shard: str | None) -> str:
-    """The file's name; shards of a run have one each, as appending to one file is not safe on network disks."""
-    return "manifest.jsonl" if shard is None else f"manifest-{shard.replace('/', '-of-')}.jsonl"
+    """The file's name without its suffix; shards have one each, as appending to one is not safe on network disks."""
+    return "manifest" if shard is None else f"manifest-{shard.replace('/', '-of-')}"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

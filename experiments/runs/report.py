@@ -1,19 +1,19 @@
-"""What a run leaves to look at: pictures, curves, tables and numbers of one result."""
+"""Pictures, curves, tables and numbers that a finished run leaves to look at."""
 
 from __future__ import annotations
 
 import csv
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
+from experiments.runs import pictures
 from experiments.runs.folder import RunFolder
-from jaxgan import images
+from jaxgan import files, images
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
@@ -50,31 +50,38 @@ def write(
     folder = run.path
     metrics = measure(lpips, truth=truth, observed=observed, image=result.image, degraded_again=degraded_again)
     if truth is not None:
-        images.write_png(folder / "target.png", np.asarray(truth))
-    images.write_png(folder / "degraded.png", np.asarray(observed))
+        images.write_png(folder / "truth.png", np.asarray(truth))
+    images.write_png(folder / "observed.png", np.asarray(observed))
     images.write_png(folder / "reconstruction.png", np.asarray(result.image))
-    tiles = [] if truth is None else [("photograph", truth)]
+    size = observed.shape[0]
+    tiles = [] if truth is None else [("truth", truth)]
     tiles += [
-        ("degraded" if truth is not None else "photograph (degraded)", observed),
-        ("reconstruction\n" + _numbers(metrics.get("against_photograph")), result.image),
-        ("reconstruction degraded\n" + _numbers(metrics["against_observation"]), degraded_again),
+        ("observed", observed),
+        ("reconstruction\n" + numbers(metrics.get("against_truth"), size), result.image),
+        ("reconstruction degraded\n" + numbers(metrics["against_observed"], size), degraded_again),
     ]
-    images.write_png(folder / "panel.png", panel([(label, np.asarray(image)) for label, image in tiles]))
-    frames = [_tile(images.to_float(photo_files.read_photo(path))) for path in run.snapshots()]
-    images.write_gif(folder / "progress.gif", [*frames, _tile(np.asarray(result.image))])
+    images.write_png(folder / "panel.png", panel(tiles))
+    frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
+    images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
     write_losses(folder / "losses.csv", result.losses, config)
-    plot_losses(folder / "loss.png", result.losses, config, returned_step=result.returned_step)
+    plot_losses(
+        folder / "loss.png",
+        result.losses,
+        config,
+        size=min(size, config.feature_size),
+        returned_step=result.returned_step,
+    )
     _write_npz(folder / "latents.npz", result)
-    return {"returned_step": result.returned_step, "loss": float(np.min(result.losses.total)), **metrics}
+    return {"size": size, "returned_step": result.returned_step, "loss": float(np.min(result.losses.total)), **metrics}
 
 
 def measure(
     lpips: LPIPS, *, truth: jax.Array | None, observed: jax.Array, image: jax.Array, degraded_again: jax.Array
 ) -> dict[str, dict[str, float]]:
-    """PSNR, SSIM and LPIPS of 8-bit pictures: accuracy against the photograph, fidelity against the observation."""
-    pairs = {"against_observation": (degraded_again, observed)}
+    """PSNR, SSIM and LPIPS of 8-bit pictures: accuracy against the truth, fidelity against the observed."""
+    pairs = {"against_observed": (degraded_again, observed)}
     if truth is not None:
-        pairs["against_photograph"] = (image, truth)
+        pairs["against_truth"] = (image, truth)
     return {name: compare(lpips, *pair) for name, pair in pairs.items()}
 
 
@@ -98,36 +105,40 @@ def _lpips(lpips: LPIPS, image_a: jax.Array, image_b: jax.Array) -> jax.Array:
 
 def summary(metrics: dict[str, Any]) -> str:
     """The metrics in one line."""
-    parts = [f"{k.replace('_', ' ')}: {_numbers(v)}" for k, v in metrics.items() if isinstance(v, dict)]
+    parts = [f"{k.replace('_', ' ')}: {numbers(v, metrics['size'])}" for k, v in metrics.items() if isinstance(v, dict)]
     return "; ".join(parts) + f" (step {metrics['returned_step']})"
 
 
-def panel(tiles: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Labelled pictures side by side.
+def panel(tiles: Sequence[tuple[str, jax.Array | np.ndarray]]) -> np.ndarray:
+    """Labelled pictures side by side, enlarged if they are small.
 
     Args:
-      tiles: label (of up to two lines) and float image `[H, W, 3]` of each.
+      tiles: label (of up to two lines) and image `[H, W, 3]`, uint8 or floating-point values in [-1, 1], of each.
     Returns:
       uint8 picture.
     """
-    font = ImageFont.load_default(size=15)
-    pictures = [Image.fromarray(images.to_uint8(_tile(image))) for _, image in tiles]
-    width, height = pictures[0].size
-    gap, bar = 4, 44
-    sheet = Image.new("RGB", (len(tiles) * (width + gap) - gap, height + bar), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, ((label, _), picture) in enumerate(zip(tiles, pictures, strict=True)):
-        left = index * (width + gap)
-        sheet.paste(picture, (left, bar))
-        draw.text((left + width / 2, 2), label.strip(), fill="black", font=font, anchor="ma", align="center")
-    return np.asarray(sheet)
+    arrays = [np.asarray(image) for _, image in tiles]
+    small = [image if image.dtype == np.uint8 else images.to_uint8(image) for image in arrays]
+    labelled = zip((label.strip() for label, _ in tiles), small, strict=True)
+    tall = [(label, pictures.enlarged(picture, TILE)) for label, picture in labelled]
+    return pictures.sheet(tall, columns=len(tiles), bar=44)
 
 
-def weighted_terms(losses: LossTerms, config: InversionConfig) -> dict[str, np.ndarray]:
-    """The terms times their weights, which sum to the total."""
+def lpips_name(size: int) -> str:
+    """The distance with the side of the pictures that it compares, on which it depends."""
+    return f"LPIPS at {size} px"
+
+
+def numbers(metrics: dict[str, float] | None, size: int) -> str:
+    """The metrics of a pair of pictures in a few words; none for no pair."""
+    return "" if metrics is None else f"{metrics['psnr']:.1f} dB, {lpips_name(size)} {metrics['lpips']:.3f}"
+
+
+def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dict[str, np.ndarray]:
+    """The terms times their weights, which sum to the total; `size` is the side of the pictures that LPIPS compares."""
     return {
         "total": np.asarray(losses.total),
-        "LPIPS": np.asarray(losses.perceptual),
+        lpips_name(size): np.asarray(losses.perceptual),
         "noise regulariser": config.noise_reg_weight * np.asarray(losses.noise_regularizer),
         "latent distance": config.latent_dist_reg_weight * np.asarray(losses.latent_distance),
     }
@@ -136,47 +147,34 @@ def weighted_terms(losses: LossTerms, config: InversionConfig) -> dict[str, np.n
 def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None:
     """A row per step: the terms before their weights, and the learning rate."""
     rates = np.asarray(jax.vmap(config.learning_rate_at)(jnp.arange(len(losses.total))))
-    partial = path.with_name(f".{path.name}")
-    with open(partial, "w", newline="") as file:
+    with files.replacing(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", *LossTerms._fields, "learning_rate"])
         for step, row in enumerate(zip(*losses, rates, strict=True)):
             writer.writerow([step, *(f"{value:.9g}" for value in row)])
-    os.replace(partial, path)
 
 
-def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, returned_step: int) -> None:
+def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size: int, returned_step: int) -> None:
     """Every loss term over the steps, as it enters the total."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for name, values in weighted_terms(losses, config).items():
+    for name, values in weighted_terms(losses, config, size).items():
         if values.any():
             axes.plot(values, label=name, linewidth=2 if name == "total" else 1.2)
     axes.axvline(returned_step, color="gray", linestyle=":", label=f"returned (step {returned_step})")
-    positive = weighted_terms(losses, config)["LPIPS"]
+    positive = np.asarray(losses.perceptual)
     axes.set(xlabel="step", ylabel="loss (weighted)", yscale="log", ylim=(max(positive.min() / 300, 1e-6), None))
     axes.grid(alpha=0.3)
     axes.legend()
-    FigureCanvasAgg(figure).print_png(path)
-
-
-def _numbers(metrics: dict[str, float] | None) -> str:
-    return "" if metrics is None else f"{metrics['psnr']:.1f} dB, LPIPS {metrics['lpips']:.3f}"
-
-
-def _tile(image: np.ndarray) -> np.ndarray:
-    """Enlarges a small picture by a whole factor, pixels kept square."""
-    factor = max(1, -(-TILE // image.shape[0]))
-    return np.repeat(np.repeat(image, factor, 0), factor, 1)
+    with files.replacing(path) as partial, open(partial, "wb") as file:
+        FigureCanvasAgg(figure).print_png(file)
 
 
 def _write_npz(path: Path, result: InversionResult) -> None:
     """`ws` and `noise_0`, `noise_1`, ... (coarse to fine) for other programs."""
-    partial = path.with_name(f".{path.name}")
-    with open(partial, "wb") as file:
+    with files.replacing(path) as partial, open(partial, "wb") as file:
         noise = {f"noise_{index}": np.asarray(map_) for index, map_ in enumerate(result.noise)}
         np.savez(file, ws=np.asarray(result.ws), **noise)
-    os.replace(partial, path)

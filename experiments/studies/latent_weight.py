@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.restore import degrade as tasks
+from experiments.restore import degrade
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
 
@@ -14,7 +14,7 @@ def study(setup: Setup) -> Findings:
     """Sweeps the weight for each task."""
     rows: list[Row] = []
     for task in TASKS:
-        degradations = [tasks.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
+        degradations = [degrade.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
         cases = [
             Case({"task": task, "weight": weight}, i, degradations[i], degradations[i], weight)
             for weight in WEIGHTS

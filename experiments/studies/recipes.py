@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxgan import latents, losses, optimization
+from jaxgan.degradations import observe
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
@@ -58,9 +59,17 @@ class Recipe:
     steps: int | None = None
 
     def config(self) -> InversionConfig:
-        """What of it the library has options for."""
-        names = {field.name for field in dataclasses.fields(InversionConfig)} & vars(self).keys()
-        return InversionConfig(**{name: getattr(self, name) for name in names})
+        """The settings of it that the library has, too."""
+        return InversionConfig(
+            steps=self.steps or InversionConfig.steps,
+            latent_space=self.latent_space,
+            learning_rate=self.learning_rate,
+            rampdown=self.rampdown,
+            jitter=self.jitter,
+            adam_b2=self.adam_b2,
+            start_samples=self.start_samples,
+            noise_reg_weight=self.noise_reg_weight,
+        )
 
 
 REFERENCE = Recipe("projector, W, five times the steps", latent_space="w", jitter=0.05)
@@ -132,7 +141,7 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
         terms = optimization.loss_terms(generator, lpips, problem, jittered)
         total = terms.total
         if recipe.coarse:
-            image = problem.degradation(optimization.render(generator, jittered))
+            image = observe(problem.degradation, optimization.render(generator, jittered))
             error = losses.average_pool(image, 4) - losses.average_pool(observed, 4)
             total += coarse * jnp.mean(error**2)
         return total, terms.perceptual

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.restore import degrade as tasks
+from experiments.restore import degrade
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
 
@@ -15,7 +15,7 @@ def study(setup: Setup) -> Findings:
     rows: list[Row] = []
     counts = [max(1, round(share * setup.steps)) for share in SHARES]
     for task in TASKS:
-        degradations = [tasks.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
+        degradations = [degrade.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
         cases = [Case({"task": task}, i, degradations[i], degradations[i]) for i in setup.indices]
         for count in counts:
             rows += setup.invert(setup.config(task, steps=count), cases)

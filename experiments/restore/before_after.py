@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from experiments.restore.faces import ChosenFace
+from experiments.runs import pictures
 from jaxgan.photos.alignment import AlignmentQuad
 
 LARGEST = 1200
@@ -33,27 +34,21 @@ def draw(
     Returns:
       uint8 picture.
     """
-    left = _photo_with_faces(photo, faces, quads)
-    rows = max(1, left.height // (TILE + _GAP))
-    columns = -(-len(crops) // rows)
-    rows = -(-len(crops) // columns)
-    sheet = Image.new(
-        "RGB",
-        (left.width + columns * (TILE + _GAP), max(left.height, rows * (TILE + _GAP) - _GAP)),
-        "white",
-    )
-    sheet.paste(left, (0, 0))
-    pen = ImageDraw.Draw(sheet)
-    for place, (face, crop) in enumerate(zip(faces, crops, strict=True)):
-        x, y = left.width + _GAP + place // rows * (TILE + _GAP), place % rows * (TILE + _GAP)
-        filter_ = Image.Resampling.LANCZOS if len(crop) > TILE else Image.Resampling.NEAREST
-        sheet.paste(Image.fromarray(crop).resize((TILE, TILE), filter_), (x, y))
-        pen.rectangle((x, y, x + TILE - 1, y + TILE - 1), outline=_colour(face), width=2)
-        _label(pen, (x + 4, y + 2), face)
-    return np.asarray(sheet)
+    left = np.asarray(_photo_with_faces(photo, faces, quads))
+    rows = max(1, len(left) // (TILE + _BAR + _GAP))
+    tiles = [
+        (str(face.index), np.asarray(ImageOps.expand(Image.fromarray(_small(crop)), _BORDER, _colour(face))))
+        for face, crop in zip(faces, crops, strict=True)
+    ]
+    right = pictures.sheet(tiles, columns=-(-len(crops) // rows), gap=_GAP, bar=_BAR)
+    return pictures.sheet([("", left), ("", right)], columns=2, gap=_GAP)
 
 
-_GAP = 8
+_BAR, _BORDER, _GAP = 20, 2, 8
+
+
+def _small(crop: np.ndarray) -> np.ndarray:
+    return pictures.thumbnail(crop, TILE - 2 * _BORDER)
 
 
 def _photo_with_faces(photo: np.ndarray, faces: Sequence[ChosenFace], quads: Sequence[AlignmentQuad]) -> Image.Image:

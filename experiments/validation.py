@@ -1,0 +1,201 @@
+"""All that can be wrong with options, told at once and before any work; an option without effect is wrong, too."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from experiments.options import Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
+
+
+def validate(options: InvertOptions, *, photograph_count: int = 1, device_count: int = 1) -> list[str]:
+    """Everything that is wrong with the options of `experiments.invert`, a sentence each.
+
+    Args:
+      options: what was asked for.
+      photograph_count: how many photographs there are.
+      device_count: how many devices share a batch.
+    """
+    return [
+        *_of_damage(options.damage),
+        *of_faces(options.faces, photograph_count=photograph_count),
+        *_of_photographs(options),
+        *_of_loop(options),
+        *_of_seeds(options.seeds),
+        *_of_output(options.output),
+        *_of_machines(options.machines, device_count),
+    ]
+
+
+def _of_damage(damage: Damage) -> list[str]:
+    problems = []
+    if idle := _idle(damage):
+        problems.append(f"{'; '.join(idle)}, but the task is {damage.task}. Leave it out, or add --also.")
+        return problems
+    if damage.mask is not None and damage.mask_kind != "strokes":
+        problems.append("--mask and --mask-kind exclude each other; leave one out.")
+    if _is_set(damage, "mask_box") and damage.mask_kind != "box":
+        problems.append("--mask-box belongs to --mask-kind box; add that, or leave it out.")
+    if _is_set(damage, "mask_seed") and (damage.mask is not None or damage.mask_kind != "strokes"):
+        problems.append("--mask-seed belongs to the random strokes; leave it out.")
+    if damage.mask_seed < 0:
+        problems.append(f"--mask-seed is {damage.mask_seed}; expected 0 or more.")
+    if damage.already_degraded and "inpaint" in damage.tasks and damage.mask is None and damage.mask_kind == "strokes":
+        problems.append(
+            "--already-degraded with inpaint needs --mask FILE: where the photograph is damaged cannot be guessed."
+        )
+    for name in ("kernel_size", "assume_kernel_size"):
+        size = getattr(damage, name)
+        if size is not None and (size < 1 or size % 2 == 0):
+            problems.append(f"{_flag(name)} is {size}; expected an odd number of pixels.")
+    for name in ("sigma", "assume_sigma"):
+        sigma = getattr(damage, name)
+        if sigma is not None and not 0 < sigma < math.inf:
+            problems.append(f"{_flag(name)} is {sigma}; expected a positive number of pixels.")
+    return problems
+
+
+def _idle(damage: Damage) -> list[str]:
+    belongs = {
+        "inpaint": ("mask", "mask_kind", "mask_seed", "mask_box"),
+        "deblur": ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
+    }
+    return [
+        f"{_flag(name)} belongs to {task}"
+        for task, names in belongs.items()
+        for name in names
+        if task not in damage.tasks and _is_set(damage, name)
+    ]
+
+
+def of_faces(faces: FaceChoice, *, photograph_count: int, default_face: str = "largest") -> list[str]:
+    """Everything that is wrong with a choice of faces.
+
+    Args:
+      faces: the choice.
+      photograph_count: how many photographs it is for.
+      default_face: `FaceChoice.face` where the user did not set it.
+    """
+    problems = []
+    if faces.landmarks and faces.eyes:
+        problems.append("--landmarks and --eyes exclude each other; leave one out.")
+    elif faces.are_given:
+        name = "landmarks" if faces.landmarks else "eyes"
+        if faces.face != default_face:
+            problems.append(f"--face chooses among the faces that are found; --{name} names them: leave one out.")
+        if faces.landmarks_model is not None:
+            problems.append(f"--landmarks-model has no effect with --{name}; leave one out.")
+        if photograph_count > 1:
+            problems.append(f"--{name} belongs to one photograph, not to {photograph_count}; run them one by one.")
+    if isinstance(faces.face, int) and faces.face < 0:
+        problems.append(f"--face {faces.face}: faces are numbered from 0 (largest first).")
+    for text in faces.eyes:
+        try:
+            eye_centres(text)
+        except ValueError as error:
+            problems.append(f"--eyes {text}: {error}")
+    return problems
+
+
+def eye_centres(text: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Both eyes of `x1,y1,x2,y2`, the one on the left of the picture first.
+
+    Raises:
+      ValueError: the text is something else.
+    """
+    try:
+        values = [float(value) for value in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        raise ValueError("expected x1,y1,x2,y2, the centres of both eyes in pixels, e.g. 120,84,180,90.")
+    first, second = (values[0], values[1]), (values[2], values[3])
+    if first == second:
+        raise ValueError("both eyes are at the same place; expected two centres, in pixels.")
+    return (first, second) if first[0] <= second[0] else (second, first)
+
+
+def _of_photographs(options: InvertOptions) -> list[str]:
+    photographs, problems = options.photographs, []
+    if photographs.jobs is not None and photographs.image:
+        problems.append("--image and --jobs exclude each other; leave one out.")
+    if photographs.already_aligned:
+        problems += [
+            f"{_flag(name)} has no effect with --already-aligned; leave one out."
+            for name in ("face", "landmarks", "eyes", "landmarks_model")
+            if _is_set(options.faces, name)
+        ]
+    if photographs.shard is not None:
+        try:
+            shard(photographs.shard)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
+
+
+def shard(text: str) -> tuple[int, int]:
+    """I and N of "I/N", with I from 1 to N.
+
+    Raises:
+      ValueError: the text is something else.
+    """
+    try:
+        index, count = map(int, text.split("/"))
+    except ValueError:
+        index = count = 0
+    if not 1 <= index <= count:
+        raise ValueError(f"--shard is {text!r}; expected I/N with I from 1 to N, like 2/8.")
+    return index, count
+
+
+def _of_loop(options: InvertOptions) -> list[str]:
+    try:
+        options.loop.config(options.damage.hardest_task)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _of_seeds(seeds: Seeds) -> list[str]:
+    problems = []
+    if seeds.seeds and seeds.restarts != 1:
+        problems.append("--seeds and --restarts exclude each other; leave one out.")
+    if seeds.restarts < 1:
+        problems.append(f"--restarts is {seeds.restarts}; expected 1 or more.")
+    if len(set(seeds.seeds)) < len(seeds.seeds):
+        problems.append("--seeds: a seed is given twice.")
+    if seeds.seeds and seeds.seed != 0:
+        problems.append("--seed has no effect with --seeds; leave one out.")
+    return problems
+
+
+def _of_output(output: Output) -> list[str]:
+    problems = []
+    if _is_set(output, "paste_format") and not output.paste_back:
+        problems.append("--paste-format belongs to --paste-back; add that, or leave it out.")
+    if output.resume and output.overwrite:
+        problems.append("--resume and --overwrite exclude each other; leave one out.")
+    if output.snapshot_every < 1:
+        problems.append(f"--snapshot-every is {output.snapshot_every}; expected 1 step or more.")
+    if not output.checkpoint_seconds >= 0:
+        problems.append(f"--checkpoint-seconds is {output.checkpoint_seconds}; expected 0 or more.")
+    return problems
+
+
+def _of_machines(machines: Machines, device_count: int) -> list[str]:
+    size = machines.batch_size
+    if size == "auto" or (size >= 1 and size % device_count == 0):
+        return []
+    some = "1 or more" if device_count == 1 else f"a multiple of the {device_count} devices"
+    return [f"--batch-size is {size}; expected {some}, or auto."]
+
+
+def _is_set(group: Any, name: str) -> bool:
+    """Whether an option is not at its default."""
+    return getattr(group, name) != next(field.default for field in dataclasses.fields(group) if field.name == name)
+
+
+def _flag(name: str) -> str:
+    """The option as it is typed."""
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,98 @@
+"""Options that are wrong or do nothing: told all at once, before a network is loaded or a folder made."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from commands import refused
+
+import jaxgan
+from experiments.options import Damage, FaceChoice, InvertOptions, LoopOptions, Output, Seeds
+from experiments.validation import eye_centres, validate
+
+FACE = Path(jaxgan.__file__).parent / "data" / "astronaut.png"
+
+MISTAKES = {
+    "--mask-kind box --mask x.png": "--mask and --mask-kind exclude each other; leave one out.",
+    "--mask-box 0 0 0.5 0.5": "--mask-box belongs to --mask-kind box; add that, or leave it out.",
+    "--mask-kind half --mask-seed 3": "--mask-seed belongs to the random strokes; leave it out.",
+    "--mask-seed -1": "--mask-seed is -1; expected 0 or more.",
+    "--already-degraded": "--already-degraded with inpaint needs --mask FILE",
+    "--sigma 2 --kernel-size 5": "--kernel-size belongs to deblur; --sigma belongs to deblur, but the task is inpaint.",
+    "--task deblur --mask-seed 2": "--mask-seed belongs to inpaint, but the task is deblur.",
+    "--task deblur --kernel-size 4": "--kernel-size is 4; expected an odd number of pixels.",
+    "--task deblur --assume-kernel-size 0": "--assume-kernel-size is 0; expected an odd number of pixels.",
+    "--task deblur --assume-sigma 0": "--assume-sigma is 0.0; expected a positive number of pixels.",
+    "--face -1": "--face -1: faces are numbered from 0 (largest first).",
+    "--eyes 1,2,3": "--eyes 1,2,3: expected x1,y1,x2,y2, the centres of both eyes",
+    "--eyes 1,2,3,nan": "--eyes 1,2,3,nan: expected x1,y1,x2,y2",
+    "--eyes 5,6,5,6": "both eyes are at the same place",
+    "--eyes 1,2,3,4 --landmarks x": "--landmarks and --eyes exclude each other; leave one out.",
+    "--eyes 1,2,3,4 --face 1": "--face chooses among the faces that are found; --eyes names them: leave one out.",
+    "--landmarks x --landmarks-model y": "--landmarks-model has no effect with --landmarks; leave one out.",
+    "--already-aligned --face 0": "--face has no effect with --already-aligned; leave one out.",
+    "--already-aligned --landmarks-model x": "--landmarks-model has no effect with --already-aligned",
+    "--jobs x": "--image and --jobs exclude each other; leave one out.",
+    "--shard 3/2": "--shard is '3/2'; expected I/N with I from 1 to N, like 2/8.",
+    "--shard x": "--shard is 'x'; expected I/N",
+    "--steps 0": "steps must be at least 1, got 0",
+    "--steps -3 --learning-rate 0": "steps must be at least 1, got -3; learning_rate must be positive",
+    "--learning-rate nan": "learning_rate must be positive and finite, got nan",
+    "--patience 0": "patience must be at least 1, got 0",
+    "--seeds 1 1": "--seeds: a seed is given twice.",
+    "--seeds 1 2 --restarts 2": "--seeds and --restarts exclude each other; leave one out.",
+    "--seeds 1 2 --seed 3": "--seed has no effect with --seeds; leave one out.",
+    "--restarts 0": "--restarts is 0; expected 1 or more.",
+    "--paste-format webp": "--paste-format belongs to --paste-back; add that, or leave it out.",
+    "--resume --overwrite": "--resume and --overwrite exclude each other; leave one out.",
+    "--snapshot-every 0": "--snapshot-every is 0; expected 1 step or more.",
+    "--checkpoint-seconds nan": "--checkpoint-seconds is nan; expected 0 or more.",
+    "--batch-size 0": "--batch-size is 0; expected 1 or more, or auto.",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refused("--task", "inpaint", "--image", FACE, "--output", "new/out", *line.split())
+    assert MISTAKES[line] in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_problems_of_a_command_are_told_together():
+    options = InvertOptions(
+        Damage("deblur", kernel_size=4, sigma=-1.0),
+        faces=FaceChoice(face=-2),
+        output=Output(resume=True, overwrite=True),
+        loop=LoopOptions(steps=0),
+        seeds=Seeds(restarts=0),
+    )
+    problems = validate(options)
+    named = ("--kernel-size", "--sigma", "--face", "InversionConfig: steps", "--restarts", "--resume")
+    assert len(problems) == len(named)
+    assert [problem.startswith(name) for problem, name in zip(problems, named, strict=True)] == [True] * len(named)
+
+
+def test_defaults_are_valid():
+    for task in ("invert", "inpaint", "deblur", "colorize"):
+        assert validate(InvertOptions(Damage(task))) == []
+
+
+def test_landmarks_belong_to_one_photograph_and_batches_to_all_devices():
+    options = InvertOptions(Damage("invert"), faces=FaceChoice(eyes=("1,2,3,4",)))
+    assert validate(options, photograph_count=3) == ["--eyes belongs to one photograph, not to 3; run them one by one."]
+    machines = dataclasses.replace(options.machines, batch_size=6)
+    (problem,) = validate(dataclasses.replace(options, machines=machines), device_count=4)
+    assert problem == "--batch-size is 6; expected a multiple of the 4 devices, or auto."
+
+
+def test_eyes_are_given_in_any_order():
+    assert eye_centres("246,103,203,101.5") == eye_centres("203,101.5,246,103") == ((203, 101.5), (246, 103))
+
+
+def test_the_strongest_prior_holds_for_several_tasks():
+    """Colour is what the generator alone knows, so its weight of the mean latent holds (see STUDY.md)."""
+    damage = Damage("inpaint", also=("colorize",))
+    assert damage.tasks == {"inpaint", "colorize"} and damage.hardest_task == "colorize"
+    assert LoopOptions().config(damage.hardest_task) == jaxgan.InversionConfig.for_task("colorize")
+    assert LoopOptions(steps=3, precision="bfloat16").config("invert").steps == 3
