@@ -47,8 +47,9 @@ def architecture(found: Found) -> list[str]:
     return [
         f"format {found.format}",
         f"  StyleGAN2 {config.architecture}, {config.resolution}x{config.resolution}, channels {channels}",
-        f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, {config.mapping_layers} mapping layers{_widths(config)}, "
-        f"num_ws {config.num_ws}, image channels {config.image_channels}, conv_clamp {config.conv_clamp}, "
+        f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, "
+        f"{config.mapping_layers} mapping layers{_widths(config)}, num_ws {config.num_ws}, "
+        f"image channels {config.image_channels}, conv_clamp {config.conv_clamp}, "
         f"resample filter {config.resample_filter}",
         *(f"  note: {note}" for note in found.notes),
     ]

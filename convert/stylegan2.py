@@ -11,7 +11,7 @@ import numpy as np
 from convert.files import array_files, file_kinds, torch_files
 from convert.files.stand_ins import TensorflowNetwork
 from convert.files.torch_tensors import CheckpointFileError
-from convert.formats import snapshot, state_dicts, tensorflow
+from convert.formats import other_networks, snapshot, state_dicts, tensorflow
 from convert.formats.roles import Which
 from convert.found import Found
 from convert.rules import ConversionError, NothingFoundError

@@ -80,7 +80,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
                     kept = [row for row in rows if row["kept"]]
                     tables.write_sheet(options.output / f"{task}-{method}.png", kept, pictures)
     except KeyboardInterrupt:
-        done = len({(row["task"], row["method"]) for row in table.rows})
+        done = sum(table.has(task, method) for task in options.task for method in options.method)
         raise KeyboardInterrupt(
             f"{options.output} holds {done} of {len(options.task) * len(options.method)} results; the same command "
             "goes on with the others."

@@ -23,7 +23,7 @@ from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
-from jaxgan.lpips import LPIPS
+from jaxgan.lpips import LPIPS, check_size
 from jaxgan.optimization import InversionState, LossTerms, Problem
 
 AXIS = "images"
@@ -152,6 +152,7 @@ def invert_batch(
     Returns:
       A result per image.
     """
+    check_size(generator.config.resolution)
     if targets.shape[1:] != generator.config.image_shape:
         raise ValueError(
             f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."

@@ -131,19 +131,21 @@ def fitted_factor(
 
 
 def conditional_mean(
-    map_: LinearMap, covariance: Covariance, degraded: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+    map_: LinearMap, covariance: Covariance, whole: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
 ) -> Levels:
     """The mean of the pictures of covariance S of which a residual may be the noisy image.
 
     Args:
-      map_, covariance, degraded, noise: as in `fitted_factor`.
+      map_, covariance, noise: A, S and s.
+      whole: `degraded_variance` of A without its holes, over whose borders high frequencies would be overestimated;
+        it speeds the search up and does not change what is found.
       residual: what was observed.
     Returns:
       `S A' (A S A' + s^2)^-1 residual`.
     """
     mask = map_.known[..., None]
     colours, variance = covariance
-    scale = 1 / (degraded + noise**2 * map_.known.mean() + 1e-15)
+    scale = 1 / (whole + noise**2 + 1e-15)
 
     def prior(image: Levels) -> Levels:
         return spectra.from_coefficients(variance * spectra.coefficients(image, colours), colours)
@@ -155,7 +157,7 @@ def conditional_mean(
         return np.where(mask, spectra.from_coefficients(scale * spectra.coefficients(image, colours), colours), 0)
 
     left = np.where(mask, residual, 0)
-    enough = max(1e-3 * noise * np.sqrt(residual.size), 1e-7 * np.linalg.norm(left))
+    enough = max(1e-2 * noise * np.sqrt(residual.size), 1e-7 * np.linalg.norm(left))
     solution, direction, before = np.zeros_like(left), np.zeros_like(left), np.inf
     for _ in range(MOST_STEPS):
         if np.linalg.norm(left) <= enough:

@@ -16,7 +16,7 @@ from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import NoiseMaps
-from jaxgan.lpips import LPIPS
+from jaxgan.lpips import LPIPS, check_size
 from jaxgan.optimization import LONGEST_CHUNK, InversionState, LossTerms
 
 
@@ -59,7 +59,7 @@ def invert(
     Args:
       generator: the network, unchanged.
       lpips: the distance.
-      target: the observed (already degraded) image in [-1, 1], at the generator's resolution.
+      target: the observed (already degraded) image in [-1, 1], RGB at the generator's resolution.
       degradation: the operator assumed to have made it; `Identity()` for a plain inversion.
       config: settings.
       key: of all randomness (first noise maps, jitter).
@@ -70,9 +70,11 @@ def invert(
     Returns:
       Latents, noise maps, image and losses.
     Raises:
+      UserError: the generator's images are too small for LPIPS.
       ValueError: the target does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
     """
+    check_size(generator.config.resolution)
     if target.shape != generator.config.image_shape:
         raise ValueError(
             f"target has shape {target.shape}; this generator makes {generator.config.image_shape}. "

@@ -94,10 +94,18 @@ class InversionState(NamedTuple):
     best_step: Int[Array, ""]
 
 
-def make_prior(generator: Generator, config: InversionConfig) -> Prior:
-    """Computes what all images of a network share."""
-    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
-    drawn = start.draw_samples(generator, samples=config.start_samples) if config.start_samples else None
+def make_prior(generator: Generator, config: InversionConfig, *, label: int | None = None) -> Prior:
+    """Computes what all images of a network, or of one of its classes, share.
+
+    Args:
+      generator, config: the network and the numbers of samples.
+      label: class of a class-conditional network; None takes all its classes in turn.
+    Raises:
+      ValueError: the network has no such class.
+    """
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples, label=label)
+    count = config.start_samples
+    drawn = start.draw_samples(generator, samples=count, label=label) if count else None
     return Prior(statistics, drawn)
 
 

@@ -27,6 +27,9 @@ from jaxgan.spectra import Spectrum
 ROUNDING = 1 / 255 / math.sqrt(12)
 """Standard deviation of what rounding to 8 bits adds, in units of the range [0, 1]."""
 
+GREY_AND_CHROMA = np.linalg.qr([[1.0, 1.0, 0.0], [1.0, -1.0, 1.0], [1.0, 0.0, -1.0]])[0]
+"""Colours of which one is what a grey picture shows: the others are then left as the generator made them."""
+
 Image = Float[np.ndarray, "h w 3"]
 
 
@@ -118,7 +121,7 @@ def complete(degradation: Degradation, observed: Image, reconstruction: Image, k
     if map_ is None:
         return reconstruction
     x, correction = _conditional_mean(degradation, map_, observed, reconstruction, knowledge)
-    return x + correction
+    return _colour(x + correction, x + correction) if _is_grey(degradation) else x + correction
 
 
 def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
@@ -169,6 +172,8 @@ def _conditional_mean(
 ) -> tuple[Image, Image]:
     """The reconstruction as far as the fidelity trusts it, and the correction to it."""
     spectrum = default_spectrum(degradation, x.shape) if knowledge.spectrum is None else knowledge.spectrum
+    if _is_grey(degradation):
+        spectrum = spectra.in_colours(spectrum, GREY_AND_CHROMA)
     gain, variance = spectra.gain_and_variance(spectrum, x.shape[:2], knowledge.fidelity)
     levels, noise = x / 2, knowledge.noise  # spectra and noise are in units of the range [0, 1]
     if knowledge.fidelity > 0:
@@ -177,10 +182,18 @@ def _conditional_mean(
     if not residual.any():
         return 2 * levels, np.zeros_like(x)
     covariance = Covariance(spectrum.colours, variance)
-    degraded = conditional_mean.degraded_variance(map_, covariance)
+    degraded = whole = conditional_mean.degraded_variance(map_, covariance)
+    if not map_.known.all():
+        parts = tuple(part for part in parts_of(degradation) if not isinstance(part, Mask))
+        without_holes = conditional_mean.linear_map(Compose(parts), np.ones_like(map_.known))
+        whole = conditional_mean.degraded_variance(without_holes, covariance)
     factor = conditional_mean.fitted_factor(map_, covariance, degraded, noise, residual)
-    covariance, degraded = covariance._replace(variance=factor * variance), factor * degraded
-    return 2 * levels, 2 * conditional_mean.conditional_mean(map_, covariance, degraded, noise, residual)
+    covariance = covariance._replace(variance=factor * variance)
+    return 2 * levels, 2 * conditional_mean.conditional_mean(map_, covariance, factor * whole, noise, residual)
+
+
+def _is_grey(degradation: Degradation) -> bool:
+    return any(isinstance(part, Grayscale) for part in parts_of(degradation))
 
 
 def default_spectrum(degradation: Degradation, shape: tuple[int, int, int]) -> Spectrum:

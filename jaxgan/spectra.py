@@ -94,6 +94,12 @@ def interpolate(below: Spectrum, above: Spectrum, share: float) -> Spectrum:
     return Spectrum(below.colours, *moments)
 
 
+def in_colours(spectrum: Spectrum, colours: Float[np.ndarray, "3 3"]) -> Spectrum:
+    """The spectrum of other colours, an orthogonal `[3, 3]`, correlations between which are left out."""
+    share = (spectrum.colours.T @ colours) ** 2
+    return Spectrum(colours, *(moment @ share for moment in spectrum[1:]))
+
+
 def without_generator(spectrum: Spectrum) -> Spectrum:
     """What is known of pictures alone: the spectrum of the reconstruction that is mid-grey everywhere."""
     return spectrum._replace(cross=0 * spectrum.cross, reconstruction=0 * spectrum.reconstruction)

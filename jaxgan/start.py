@@ -42,15 +42,15 @@ class Samples(NamedTuple):
     images: UInt8[Array, "n h w 3"]
 
 
-def draw_samples(generator: Generator, *, samples: int, seed: int = 123) -> Samples:
+def draw_samples(generator: Generator, *, samples: int, seed: int = 123, label: int | None = None) -> Samples:
     """Samples a network with its stored noise maps.
 
     Args:
       generator: the network.
       samples: how many.
-      seed: of NumPy's legacy `RandomState`, as in `latents.w_statistics`.
+      seed, label: as in `latents.w_statistics`.
     """
-    ws = latents.mapped_samples(generator, samples=samples, seed=seed)
+    ws = latents.mapped_samples(generator, samples=samples, seed=seed, label=label)
     return Samples(ws, _synthesize(generator, ws))
 
 

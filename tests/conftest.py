@@ -85,10 +85,10 @@ def tiny_network(tmp_path_factory) -> str:
     from jaxgan import Generator, GeneratorConfig, checkpoints
 
     config = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16)
-    generator = Generator(config, rngs=nnx.Rngs(3))
-    generator.mapping.w_avg[...] = jax.numpy.linspace(-1, 1, 8)
+    weights = checkpoints.network_arrays(Generator(config, rngs=nnx.Rngs(3)))
+    strengths = {name: np.full_like(array, 0.1) for name, array in weights.items() if name.endswith("noise_strength")}
     folder = tmp_path_factory.mktemp("networks") / "tiny"
-    checkpoints.save_generator(folder, config, checkpoints.network_arrays(generator), {"source": "a test"})
+    checkpoints.save_generator(folder, config, weights | strengths, {"source": "a test"})
     return str(folder)
 
 

@@ -103,7 +103,7 @@ def test_the_command(tmp_path, capsys):
     (row,) = stored["cells"]
     assert row["jax_ms_per_step"] > 0 and row["ratio"] > 0 and row["first_loss_error"] < 1e-4
     assert row["jax_peak_bytes"] > 1e8 and row["peak_tflops"] > 0
-    assert stored["config"]["steps"] == 1 and stored["seed"] == 0 and stored["versions"]["jax"] == jax.__version__
+    assert stored["options"]["steps"] == 1 and stored["seed"] == 0 and stored["versions"]["jax"] == jax.__version__
     table = (tmp_path / "benchmark.md").read_text().splitlines()
     assert table[-1].startswith("| demo | 1 | float32 | ") and table[-1] in capsys.readouterr().out
     assert (tmp_path / "benchmark.png").stat().st_size > 5000
@@ -124,7 +124,7 @@ def test_memory_that_runs_out_is_a_line_of_the_table(monkeypatch, tmp_path):
         return alone | {"jax_compile_s": 70.0, "jax_peak_bytes": 10**10}
 
     monkeypatch.setattr(benchmark, "in_own_process", in_own_process)
-    config = benchmark.Config(("config-f-1024",), (4, 64), ("bfloat16",), output=tmp_path)
+    config = benchmark.BenchmarkOptions(("config-f-1024",), (4, 64), ("bfloat16",), output=tmp_path)
     fitting, failing = benchmark_report.table(benchmark.run(config)).splitlines()[-2:]
     # 10 ms per image: 360 images of 1000 steps per hour, 38 TFLOP/s of 760.
     start = "| config-f-1024 | 4 | bfloat16 | 40.0 | 10.0 | 360 | 38 | 5 % | 70 s | 10.0 GB | out of memory |"

@@ -2,12 +2,16 @@
 
 import csv
 import json
+import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import evaluate, study
+from experiments.measure.evaluation import Evaluator
 
 
 def read(path):
@@ -16,9 +20,10 @@ def read(path):
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
+def evaluation(tmp_path_factory, tiny_network):
     output = tmp_path_factory.mktemp("evaluation") / "out"
-    arguments = ["--output", str(output), "--count", "2", "--steps", "2", "--restarts", "2", "--task", "inpaint"]
+    arguments = ["--output", str(output), "--model", tiny_network, "--batch-size", "2"]
+    arguments += ["--count", "2", "--steps", "2", "--restarts", "2", "--task", "inpaint"]
     assert evaluate.main([*arguments, "--method", "jaxgan", "classical"]) == 0
     return output, arguments
 
@@ -33,6 +38,7 @@ def test_evaluate_writes_rows_summary_and_sheets(evaluation):
         assert [row["lpips_observed"] for row in kept] == [min((r["lpips_observed"] for r in of_face), key=float)]
     summary = (output / "summary.md").read_text().splitlines()
     assert len(summary) == 4 and "| inpaint | jaxgan | 2 |" in summary[2]
+    assert "| LPIPS at 16 px, truth |" in summary[0] and "| LPIPS at 16 px, observation |" in summary[0]
     with Image.open(output / "inpaint-jaxgan.png") as sheet:
         assert sheet.size == (1036, 900)
 
@@ -43,12 +49,36 @@ def test_evaluate_keeps_what_is_finished(evaluation, capsys):
     assert evaluate.main([*arguments, "--method", "classical"]) == 0
     assert read(output / "results.csv") == before
     assert evaluate.main([*arguments, "--method", "classical", "--seed", "5"]) == 2
-    assert "holds results with other settings (seed)" in capsys.readouterr().err
+    assert "holds results with other settings (seed: 0 then, 5 now)" in capsys.readouterr().err
+
+
+def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(evaluation, tmp_path, monkeypatch, capsys):
+    output, arguments = evaluation
+    copy = shutil.copytree(output, tmp_path / "out")
+    arguments = [*arguments, "--output", str(copy), "--method", "jaxgan", "projector"]
+
+    def interrupt(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = read(copy / "results.csv")
+    monkeypatch.setattr(Evaluator, "_inverted", interrupt)
+    assert evaluate.main(arguments) == 130
+    assert f"interrupted. {copy} holds 1 of 2 results; the same command goes on" in capsys.readouterr().err
+    assert read(copy / "results.csv") == before
+
+
+def test_results_of_another_version_are_refused(evaluation, tmp_path, capsys):
+    output, arguments = evaluation
+    copy = shutil.copytree(output, tmp_path / "out")
+    facts = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({"options": facts["settings"]}))
+    assert evaluate.main([*arguments, "--output", str(copy)]) == 2
+    assert f"{copy} was written by another version of this program" in capsys.readouterr().err
 
 
 def test_evaluate_refuses_bad_options(tmp_path, capsys):
     for arguments, said in (
-        (["--restarts", "0"], "must be at least 1"),
+        (["--restarts", "0"], "--restarts is 0; expected 1 or more"),
         (["--count", "99"], "--count is 99"),
         (["--images", str(tmp_path / "none.npz")], "No such file"),
         (["--steps", "0"], "steps must be at least 1"),
@@ -58,8 +88,9 @@ def test_evaluate_refuses_bad_options(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_study_writes_figure_table_and_finding(tmp_path):
+def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network):
     arguments = ["--quick", "--count", "1", "--steps", "1", "--batch-size", "2", "--output", str(tmp_path)]
+    arguments += ["--model", tiny_network]
     assert study.main(["colour", *arguments]) == 0
     rows = read(tmp_path / "results.csv")
     assert len(rows) == 6
@@ -81,5 +112,5 @@ def test_the_other_studies_run(name, tmp_path):
 
 def test_study_refuses_bad_options(tmp_path, capsys):
     assert study.main(["mask", "--steps", "0", "--output", str(tmp_path / "out")]) == 2
-    assert "--steps must be at least 1" in capsys.readouterr().err
+    assert "--steps is 0; expected 1 or more" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

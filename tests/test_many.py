@@ -1,87 +1,61 @@
-"""Many photographs in one command: folders, manifest, contact sheet; what fails, what is interrupted, what goes on."""
+"""Many photographs in one command: folders, manifest, contact sheet; what fails, what is interrupted, what goes on.
 
-import contextlib
-import io
+All runs are of the random network and have 6 steps in 2 chunks, in batches of two unless told otherwise.
+"""
+
 import json
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections import Counter
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from commands import PROG, QUICK, assert_same, call, contents, events, finished_lines, last_line, refused, succeed
 from PIL import Image
 
 import jaxgan
-from experiments.invert import main
-from experiments.restore import batch_size
+from experiments.restore import batch_size, crops
 from experiments.runs import settings as run_settings
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
 from jaxgan.photos import photo_files
 
-ROOT = Path(__file__).parent.parent
 HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
-PROG = "python -m experiments.invert"
-QUICK = ("--steps", "6", "--snapshot-every", "3", "--already-aligned")
-SAME = ("losses.csv", "reconstruction.png", "panel.png", "progress.gif", "latents.npz")
 
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory) -> Path:
-    """A folder of five held-out faces of the demo network."""
+    """A folder of five faces."""
     folder = tmp_path_factory.mktemp("faces")
     with np.load(HELD_OUT) as file:
         for index, picture in enumerate(file["images"][:5]):
-            images.write_png(folder / f"face{index}.png", picture)
+            images.write_png(folder / f"face{index}.png", images.resize(picture, 16))
     return folder
 
 
-def call(*arguments) -> tuple[int, str]:
-    with contextlib.redirect_stderr(io.StringIO()) as stderr:
-        code = main([str(argument) for argument in arguments])
-    return code, stderr.getvalue()
-
-
-def succeed(*arguments) -> str:
-    code, stderr = call(*arguments)
-    assert code == 0, stderr
-    return stderr
-
-
-def events(root: Path, name: str = "manifest.jsonl") -> list[dict]:
-    return [json.loads(line) for line in (root / name).read_text().splitlines()]
-
-
-def states(root: Path, name: str = "manifest.jsonl") -> dict[str, str]:
-    return {line["item"]: line["state"] for line in events(root, name) if "item" in line}
-
-
-def finished_lines(root: Path, name: str = "manifest.jsonl") -> Counter:
-    return Counter(line["item"] for line in events(root, name) if line.get("state") == "finished")
-
-
-def assert_same(folder: Path, expected: Path) -> None:
-    for name in SAME:
-        assert (folder / name).read_bytes() == (expected / name).read_bytes(), (folder, name)
+@pytest.fixture(scope="module")
+def inpaint(tiny_network) -> tuple:
+    """The command without photographs and output folder."""
+    return ("--task", "inpaint", *QUICK, "--model", tiny_network, "--batch-size", 2)
 
 
 @pytest.fixture(scope="module")
-def whole(faces, tmp_path_factory) -> Path:
-    """All faces, in batches of two."""
+def whole(faces, inpaint, tmp_path_factory) -> Path:
+    """All faces."""
     root = tmp_path_factory.mktemp("whole") / "out"
-    succeed("--task", "inpaint", *QUICK, "--image", faces, "--batch-size", 2, "--output", root)
+    succeed(*inpaint, "--image", faces, "--output", root)
     return root
 
 
-# What is written.
+def states(root: Path) -> dict[str, str]:
+    return {line["item"]: line["state"] for line in events(root) if "item" in line}
+
+
+# Folders and records.
 
 
 def test_a_folder_of_photographs(whole):
@@ -91,21 +65,21 @@ def test_a_folder_of_photographs(whole):
     }
     assert finished_lines(whole) == {f"face{index}": 1 for index in range(5)}
     header, *rest = events(whole)
-    assert header["settings"]["batch_size"] == 2 and header["settings"]["options"]["task"] == "inpaint"
+    assert header["settings"]["batch_size"] == 2 and header["settings"]["damage"]["task"] == "inpaint"
     last = [line for line in rest if line["state"] == "finished"][-1]
-    assert last["image"].endswith(".png") and np.isfinite(last["result"]["against_photograph"]["lpips"])
+    assert last["image"].endswith(".png") and np.isfinite(last["result"]["against_truth"]["lpips"])
     with Image.open(whole / "contact_sheet.png") as sheet:
-        assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 22))
+        assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 16) + 8)
         tile = np.asarray(sheet)[16:112, 288 + 8 : 288 + 8 + 96]
-    target = photo_files.read_photo(whole / "face1" / "target.png")
-    expected = Image.fromarray(target).resize((96, 96), Image.Resampling.NEAREST)
+    truth = photo_files.read_photo(whole / "face1" / "truth.png")
+    expected = Image.fromarray(truth).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(tile, np.asarray(expected))
 
 
-def test_an_item_alone_equals_the_item_in_a_batch(whole, faces, tmp_path):
+def test_an_item_alone_equals_the_item_in_a_batch(whole, faces, inpaint, tmp_path):
     """To the last bit at the same batch size, whatever the order and the company."""
     order = [faces / f"face{index}.png" for index in (4, 1)]
-    options = ("--task", "inpaint", *QUICK, "--batch-size", 2, "--image")
+    options = (*inpaint, "--image")
     succeed(*options, *order, "--output", tmp_path / "two")
     for name in ("face4", "face1"):
         assert_same(tmp_path / "two" / name, whole / name)
@@ -113,9 +87,9 @@ def test_an_item_alone_equals_the_item_in_a_batch(whole, faces, tmp_path):
     assert_same(tmp_path / "one", whole / "face4")
 
 
-def test_another_batch_size_changes_rounding_only(whole, faces, tmp_path):
+def test_another_batch_size_changes_rounding_only(whole, faces, inpaint, tmp_path):
     """Seen after 6 steps: 4e-6 of the loss, 3e-4 of the latents."""
-    options = ("--task", "inpaint", *QUICK, "--batch-size", 1, "--image", faces / "face3.png")
+    options = (*inpaint, "--batch-size", 1, "--image", faces / "face3.png")
     succeed(*options, "--output", tmp_path / "one")
     ours, expected = (
         np.loadtxt(path / "losses.csv", delimiter=",", skiprows=1) for path in (tmp_path / "one", whole / "face3")
@@ -125,64 +99,13 @@ def test_another_batch_size_changes_rounding_only(whole, faces, tmp_path):
         assert np.linalg.norm(a["ws"] - b["ws"]) < 1e-2 * np.linalg.norm(b["ws"])
 
 
-def test_jobs_of_mixed_tasks(faces, tmp_path):
-    """Every line has its own task and options; the demo's faces are found relative to the list.
-
-    Faces of a task share a batch, whatever their numbers are.
-    """
-    shutil.copytree(faces, tmp_path / "photos")
-    jobs = [
-        {"image": "photos/face0.png", "task": "deblur", "sigma": 1.5},
-        {"image": "photos/face1.png", "task": "colorize"},
-        {"image": "photos/face2.png", "task": "deblur", "sigma": 0.7, "steps": 8, "learning_rate": 0.05},
-    ]
-    (tmp_path / "jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs))
-    succeed("--task", "invert", *QUICK, "--jobs", tmp_path / "jobs.jsonl", "--output", tmp_path / "out")
-    for index, job in enumerate(jobs):
-        facts = json.loads((tmp_path / "out" / f"face{index}" / "config.json").read_text())
-        options = facts["settings"]["options"]
-        assert (options["task"], options["sigma"]) == (job["task"], job.get("sigma"))
-        losses = (tmp_path / "out" / f"face{index}" / "losses.csv").read_text().splitlines()
-        assert len(losses) == 1 + job.get("steps", 6)
-    gray = photo_files.read_photo(tmp_path / "out" / "face1" / "degraded.png").astype(int)
-    assert (np.ptp(gray, axis=-1) == 0).all()
-    sharp = [
-        abs(np.diff(photo_files.read_photo(tmp_path / "out" / f"face{i}" / "degraded.png").astype(int), axis=0)).mean()
-        / abs(np.diff(photo_files.read_photo(faces / f"face{i}.png").astype(int), axis=0)).mean()
-        for i in (0, 2)
-    ]
-    assert sharp[0] < sharp[1] < 1
-    sizes = [line for line in events(tmp_path / "out") if "group" in line]
-    assert [(line["group"].split("-")[0], line["batch_size"]) for line in sizes] == [("deblur", 2), ("colorize", 1)]
-
-
-def test_the_best_seed_is_kept_and_all_are_saved(faces, tmp_path):
-    options = ("--task", "colorize", *QUICK, "--image", faces / "face0.png", "--output", tmp_path / "out")
-    succeed(*options, "--restarts", 3, "--seed", 4)
-    distances = {}
-    for seed in (4, 5, 6):
-        facts = json.loads((tmp_path / "out" / f"seed-{seed}" / "config.json").read_text())
-        assert facts["settings"]["options"]["seed"] == seed
-        distances[f"seed-{seed}"] = facts["result"]["against_observation"]["lpips"]
-    kept = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert kept["restarts"] == distances and kept["kept"] == min(distances, key=distances.get)
-    assert len(set(distances.values())) == 3
-    assert_same(tmp_path / "out", tmp_path / "out" / kept["kept"])
-    assert os.listdir(tmp_path / "out" / "latents") == ["6"]
-    stderr = succeed(*options, "--restarts", 3, "--seed", 4, "--resume")
-    assert stderr.count("is finished already") == 3
-    succeed(*options[:-1], tmp_path / "some", "--seeds", 6, 4, 5)  # the same three, so the same places and sizes
-    for seed in (4, 5, 6):
-        assert_same(tmp_path / "some" / f"seed-{seed}", tmp_path / "out" / f"seed-{seed}")
-
-
-def test_new_photographs_join_a_finished_folder(whole, faces, tmp_path):
+def test_new_photographs_join_a_finished_folder(whole, faces, inpaint, tmp_path):
     root, photos = shutil.copytree(whole, tmp_path / "out"), shutil.copytree(faces, tmp_path / "faces")
     shutil.rmtree(root / "face4")
     text = (root / "manifest.jsonl").read_text().splitlines(keepends=True)
     (root / "manifest.jsonl").write_text("".join(line for line in text if '"face4"' not in line) + '{"item": "fa')
     before = {path: path.stat().st_mtime_ns for path in root.glob("face*/*")}
-    options = ("--task", "inpaint", *QUICK, "--image", faces, "--batch-size", 2, "--output", root)
+    options = (*inpaint, "--image", faces, "--output", root)
     code, stderr = call(*options)
     assert code == 2 and "holds another run; add --resume to continue it" in stderr
     stderr = succeed(*options, "--resume")
@@ -190,19 +113,19 @@ def test_new_photographs_join_a_finished_folder(whole, faces, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert_same(root / "face4", whole / "face4")
     assert finished_lines(root) == {f"face{index}": 1 for index in range(5)}
-    code, stderr = call(*options[:-3], 4, "--output", root, "--resume")
+    code, stderr = call(*options, "--batch-size", 4, "--resume")
     assert code == 2 and "manifest.jsonl was started with other settings (batch_size: 2 then, 4 now)" in stderr
     assert photos.exists()
 
 
-# What goes wrong.
+# Failures.
 
 
-def test_an_unreadable_photograph_does_not_stop_the_others(whole, faces, tmp_path):
+def test_an_unreadable_photograph_does_not_stop_the_others(whole, faces, inpaint, tmp_path):
     photos = shutil.copytree(faces, tmp_path / "faces")
     (photos / "face2.png").write_bytes((photos / "face2.png").read_bytes()[:100])
     images.write_png(photos / "face3b.png", np.zeros((20, 40, 3), np.uint8))
-    options = ("--task", "inpaint", *QUICK, "--image", photos, "--batch-size", 2, "--output", tmp_path / "out")
+    options = (*inpaint, "--image", photos, "--output", tmp_path / "out")
     code, stderr = call(*options)
     assert code == 1 and "Traceback" not in stderr
     lines = stderr.splitlines()
@@ -218,7 +141,7 @@ def test_an_unreadable_photograph_does_not_stop_the_others(whole, faces, tmp_pat
     assert states(tmp_path / "out")["face2"] == "finished"
 
 
-def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, inpaint, tmp_path, monkeypatch):
     start = optimization.initial_state
 
     def start_broken(generator, w, config, key):
@@ -228,14 +151,14 @@ def test_a_loss_that_is_not_finite_fails_its_photograph_only(whole, faces, tmp_p
 
     bad = jax.random.key_data(run_settings.key_for(0, Path("face1.png"))).tolist()
     monkeypatch.setattr(optimization, "initial_state", start_broken)
-    options = ("--task", "inpaint", *QUICK, "--image", faces, "--batch-size", 2, "--output", tmp_path / "out")
+    options = (*inpaint, "--image", faces, "--output", tmp_path / "out")
     code, stderr = call(*options)
-    assert code == 1 and "face1.png: the loss is nan at step 0" in stderr.splitlines()[-1]
+    assert code == 1 and "face1: the loss is nan at step 0" in stderr.splitlines()[-1]
     for index in (0, 2, 3, 4):  # its neighbours in the batch among them
         assert_same(tmp_path / "out" / f"face{index}", whole / f"face{index}")
 
 
-def test_a_batch_too_large_is_halved(whole, faces, tmp_path, monkeypatch):
+def test_a_batch_too_large_is_halved(whole, faces, inpaint, tmp_path, monkeypatch):
     advance = Batch.advance
     chunks = []
 
@@ -246,7 +169,7 @@ def test_a_batch_too_large_is_halved(whole, faces, tmp_path, monkeypatch):
         return advance(self, chunk_steps)
 
     monkeypatch.setattr(Batch, "advance", run_out_of_memory)
-    options = ("--task", "inpaint", *QUICK, "--image", faces, "--output", tmp_path / "out")
+    options = (*inpaint, "--image", faces, "--output", tmp_path / "out")
     stderr = succeed(*options, "--batch-size", 4)
     assert "a batch of 4 does not fit into memory; going on with 2." in stderr
     assert chunks == [4, 4] + [2] * 4  # the second half of four faces, then the fifth
@@ -294,203 +217,19 @@ def test_auto_takes_what_fits(monkeypatch):
     assert size(1000, 5, count=4)[0] == 8  # padded
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("--image {empty}", "empty holds no photograph"),
-        ("--image {faces}/*.gif", "no photograph fits .*gif"),
-        ("--image {faces} --batch-size 0", "--batch-size is 0; expected 1 or more, or auto"),
-        ("--image {faces} --shard 3/2", "--shard is '3/2'; expected I/N with I from 1 to N"),
-        ("--image {faces} --shard x", "--shard is 'x'; expected I/N"),
-        ("--image {faces} --seeds 1 1", "a seed is given twice"),
-        ("--image {faces} --seeds 1 2 --restarts 2", "--seeds and --restarts exclude each other"),
-        ("--image {faces} --restarts 0", "--restarts is 0; expected 1 or more"),
-        ("--image {faces} --patience 0", "patience must be at least 1, got 0"),
-        ("--image {faces} --jobs {empty}/jobs", "--image and --jobs exclude each other"),
-        ("--jobs {empty}/missing", "missing: No such file or directory"),
-        ("--jobs {jobs}/list", 'list, line 2: it has no "image"'),
-        ("--jobs {jobs}/unknown", "unknown, line 1: colour: no option of a job"),
-        ("--jobs {jobs}/task", "task, line 1: 'paint' is no task"),
-        ("--jobs {jobs}/number", "number, line 1: steps is 'many', no number"),
-        ("--jobs {jobs}/json", "json, line 1: "),
-        ("--jobs {jobs}/blank", "blank lists no job"),
-    ],
-)
-def test_mistakes_are_told_before_anything_runs(options, message, faces, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "jobs").mkdir()
-    for name, text in {
-        "list": '{"image": "a.png"}\n{"task": "invert"}\n',
-        "unknown": '{"image": "a.png", "colour": 1}',
-        "task": '{"image": "a.png", "task": "paint"}',
-        "number": '{"image": "a.png", "steps": "many"}',
-        "json": "{image}",
-        "blank": "\n",
-    }.items():
-        (tmp_path / "jobs" / name).write_text(text)
-    given = options.format(empty=tmp_path / "empty", faces=faces, jobs=tmp_path / "jobs").split()
-    code, stderr = call("--task", "inpaint", *QUICK, "--output", tmp_path / "out", *given)
-    assert code == 2 and stderr.count("\n") == 1 and re.search(message, stderr), stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_several_photographs_never_touch_something_else(faces, tmp_path):
-    (tmp_path / "out" / "face3").mkdir(parents=True)
-    (tmp_path / "out" / "face3" / "diary.txt").write_text("precious")
-    for option in ("--overwrite", "--resume"):
-        code, stderr = call("--task", "inpaint", *QUICK, "--image", faces, "--output", tmp_path / "out", option)
-        assert code == 2 and "face3 exists and is no run of this program" in stderr
-    assert [path.name for path in tmp_path.glob("out/*/*")] == ["diary.txt"]
-
-
-# Real processes.
-
-
-def start(*options, output: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "experiments.invert", "--task", "inpaint", *QUICK, *map(str, options)]
-    command += ["--output", str(output)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-
-def end(process: subprocess.Popen, code: int = 0) -> str:
-    _, stderr = process.communicate(timeout=900)
-    assert process.returncode == code, stderr
-    return stderr
-
-
-def wait_for(condition, process: subprocess.Popen, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-LONG = ("--steps", 24, "--checkpoint-seconds", 0, "--batch-size", 2)
-
-
-@pytest.fixture(scope="module")
-def long_jobs(faces, tmp_path_factory) -> Path:
-    return write_jobs(tmp_path_factory.mktemp("jobs") / "jobs.jsonl", count=5, tasks=("inpaint", "colorize"))
-
-
-def write_jobs(path: Path, count: int, tasks: tuple[str, ...]) -> Path:
-    """A list of mixed tasks over the held-out faces, which come again mirrored and upside down."""
-    with np.load(HELD_OUT) as file:
-        faces = file["images"]
-    pictures = np.concatenate([faces, faces[:, :, ::-1], faces[:, ::-1], faces[:, ::-1, ::-1]])
-    with open(path, "w") as lines:
-        for index, picture in enumerate(pictures[:count]):
-            images.write_png(path.parent / f"face{index:02}.png", picture)
-            task = tasks[index * len(tasks) // count]
-            lines.write(json.dumps({"image": f"face{index:02}.png", "task": task}) + "\n")
-    return path
-
-
-@pytest.fixture(scope="module")
-def long_run(long_jobs, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("long") / "out"
-    end(start("--jobs", long_jobs, *LONG, output=root))
-    return root
-
-
-def kill_at_random(jobs: Path, expected: Path, root: Path, *, kills: int, seconds: float, seed: int = 0) -> None:
-    """Kills without warning at random moments, then lets the run end; everything must be as if nothing had been."""
-    moments = random.Random(seed)
-    killed = 0
-    while killed < kills:
-        process = start("--jobs", jobs, *LONG, "--resume", output=root)
-        try:
-            process.communicate(timeout=moments.uniform(0.3, seconds))
-            assert process.returncode == 0
-            break  # it was done before it could be killed
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            killed += 1
-    end(start("--jobs", jobs, *LONG, "--resume", output=root))
-    items = [json.loads(line)["image"].removesuffix(".png") for line in jobs.read_text().splitlines()]
-    assert finished_lines(root) == dict.fromkeys(items, 1)
-    for item in items:
-        assert_same(root / item, expected / item)
-        assert os.listdir(root / item / "latents") == ["24"]
-        assert sorted(os.listdir(root / item / "snapshots")) == sorted(os.listdir(expected / item / "snapshots"))
-    assert (root / "contact_sheet.png").read_bytes() == (expected / "contact_sheet.png").read_bytes()
-    assert killed == kills, f"only {killed} kills found the run alive"
-
-
-def test_kills_at_random_moments_change_nothing(long_jobs, long_run, tmp_path):
-    kill_at_random(long_jobs, long_run, tmp_path / "out", kills=3, seconds=10)
-
-
-@pytest.mark.slow
-def test_64_photographs_survive_25_kills(tmp_path):
-    jobs = write_jobs(tmp_path / "jobs.jsonl", count=64, tasks=("inpaint", "colorize", "deblur", "invert"))
-    assert len(jobs.read_text().splitlines()) == 64
-    end(start("--jobs", jobs, *LONG, output=tmp_path / "whole"))
-    kill_at_random(jobs, tmp_path / "whole", tmp_path / "out", kills=25, seconds=30)  # starting takes some 10
-
-
-def test_ctrl_c_finishes_the_chunk_and_says_how_to_go_on(long_jobs, long_run, tmp_path):
-    root = tmp_path / "out"
-    process = start("--jobs", long_jobs, *LONG, output=root)
-    wait_for(lambda: any(root.glob("*/latents/*/commit_success.txt")), process)
-    process.send_signal(signal.SIGINT)
-    stderr = end(process, 130)
-    assert stderr.splitlines()[-1] == f"{PROG}: interrupted. To go on with {root}, repeat the command with --resume."
-    assert "Traceback" not in stderr
-    end(start("--jobs", long_jobs, *LONG, "--resume", output=root))
-    for folder in long_run.glob("face*"):
-        assert_same(root / folder.name, folder)
-
-
-def test_two_shards_do_the_folder_once(faces, whole, tmp_path):
-    options = ("--image", faces, "--batch-size", 2)
-    processes = [start(*options, "--shard", f"{index}/2", output=tmp_path / "out") for index in (1, 2)]
-    for process in processes:
-        end(process)
-    lists = [finished_lines(tmp_path / "out", f"manifest-{index}-of-2.jsonl") for index in (1, 2)]
-    assert lists[0] == dict.fromkeys(("face0", "face2", "face4"), 1) and lists[1] == dict.fromkeys(
-        ("face1", "face3"), 1
-    )
-    for index in range(5):
-        assert_same(tmp_path / "out" / f"face{index}", whole / f"face{index}")
-
-
-def test_a_lost_worker_of_a_cluster_loses_nothing(long_jobs, long_run, tmp_path):
-    """Two workers on this machine, one of them killed in the middle of its photographs."""
-    psutil = pytest.importorskip("psutil")
-    pytest.importorskip("ray")
-    root = tmp_path / "out"
-    process = start("--jobs", long_jobs, *LONG, "--cluster", "local", output=root)
-    wait_for(lambda: any(root.glob("*/latents/*/commit_success.txt")), process)
-    workers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "_restore_part" in child.name() or any("_restore_part" in word for word in child.cmdline())
-    ]
-    assert workers
-    workers[0].kill()
-    end(process)
-    items = [folder.name for folder in sorted(long_run.glob("face*"))]
-    assert finished_lines(root) == dict.fromkeys(items, 1)
-    for item in items:
-        assert_same(root / item, long_run / item)
-
-
 @pytest.fixture
 def tiny_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         pytest.skip("needs the right to mount a file system")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_stops_the_run_and_nothing_is_lost(whole, faces, tiny_disk):
-    options = ("--task", "inpaint", *QUICK, "--image", faces, "--batch-size", 2, "--output", tiny_disk / "out")
+def test_a_full_disk_stops_the_run_and_nothing_is_lost(whole, faces, inpaint, tiny_disk):
+    options = (*inpaint, "--image", faces, "--output", tiny_disk / "out")
     code, stderr = call(*options)
     assert code == 2 and "Traceback" not in stderr
     last = stderr.splitlines()[-1]
@@ -500,3 +239,89 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(whole, faces, tiny_disk):
     assert finished_lines(tiny_disk / "out") == {f"face{index}": 1 for index in range(5)}
     for index in range(5):
         assert_same(tiny_disk / "out" / f"face{index}", whole / f"face{index}")
+
+
+def test_a_signal_between_photographs_says_how_to_go_on(whole, faces, inpaint, tmp_path, monkeypatch):
+    load = crops.load
+
+    def interrupt(job, *arguments, **options):
+        if job.name == "face3":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return load(job, *arguments, **options)
+
+    options = (*inpaint, "--image", faces, "--output", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(crops, "load", interrupt)
+        code, stderr = call(*options)
+    said = f"{PROG}: interrupted. To go on with {tmp_path}/out, repeat the command with --resume."
+    assert (code, last_line(stderr)) == (130, said)
+    succeed(*options, "--resume")
+    for index in range(5):
+        assert_same(tmp_path / "out" / f"face{index}", whole / f"face{index}")
+
+
+# Folders of earlier runs.
+
+
+def test_a_finished_folder_has_nothing_left_to_do(whole, faces, inpaint):
+    before = contents(whole)
+    stderr = succeed(*inpaint, "--image", faces, "--output", whole, "--resume")
+    assert stderr == f"{whole}: all 5 photographs are finished already; there is nothing left to do.\n"
+    assert contents(whole) == before
+
+
+def test_only_runs_of_photographs_that_can_be_read_are_replaced(whole, faces, inpaint, tmp_path):
+    root, photos = shutil.copytree(whole, tmp_path / "out"), shutil.copytree(faces, tmp_path / "faces")
+    for index in (2, 3, 4):
+        shutil.rmtree(root / f"face{index}")
+        (photos / f"face{index}.png").unlink()
+    (root / "face0" / "old").write_text("of the earlier run")
+    options = (*inpaint, "--image", photos, "--output", root, "--overwrite")
+    before = contents(root)
+    refused(*options, "--lpips", tmp_path / "missing")  # everything that is needed is read first
+    assert contents(root) == before
+    (photos / "face1.png").write_bytes(b"broken")
+    code, stderr = call(*options)
+    assert code == 1 and "1 of 2 photographs failed:" in stderr
+    assert not (root / "face0" / "old").exists()
+    assert_same(root / "face1", whole / "face1")  # what could not be made anew is still there
+
+
+def test_several_photographs_never_touch_something_else(faces, inpaint, tmp_path):
+    (tmp_path / "out" / "face3" / "settings").mkdir(parents=True)
+    (tmp_path / "out" / "face3" / "settings" / "config.json").write_text("{}")
+    for option in ("--overwrite", "--resume"):
+        message = refused(*inpaint, "--image", faces, "--output", tmp_path / "out", option)
+        assert "face3 exists and is no run of this program" in message
+    assert [path.name for path in tmp_path.glob("out/*/*/*")] == ["config.json"]
+
+
+def test_another_format_of_the_whole_photograph_is_written_on_resume(whole, faces, inpaint, tmp_path):
+    """Without another step: every face is finished."""
+    root = shutil.copytree(whole, tmp_path / "out")
+    options = (*inpaint, "--image", faces, "--output", root, "--resume", "--paste-back")
+    succeed(*options)
+    assert all((root / f"face{index}" / "restored.png").exists() for index in range(5))
+    succeed(*options, "--paste-format", "tiff")
+    for index in range(5):
+        written = [photo_files.read_photo(root / f"face{index}" / f"restored.{suffix}") for suffix in ("png", "tif")]
+        np.testing.assert_array_equal(*written)
+
+
+def test_jobs_of_a_kind_share_a_batch_whatever_their_numbers_are(faces, tiny_network, tmp_path):
+    jobs = [
+        {"image": "face0.png", "task": "inpaint", "mask_kind": "half"},
+        {"image": "face1.png", "task": "colorize"},
+        {"image": "face2.png", "task": "inpaint", "steps": 8, "learning_rate": 0.05},
+    ]
+    photos = shutil.copytree(faces, tmp_path / "photos")
+    (photos / "jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs))
+    options = ("--task", "invert", *QUICK, "--model", tiny_network, "--jobs", photos / "jobs.jsonl")
+    succeed(*options, "--output", tmp_path / "out")
+    for index, job in enumerate(jobs):
+        facts = json.loads((tmp_path / "out" / f"face{index}" / "config.json").read_text())
+        assert facts["settings"]["damage"]["task"] == job["task"]
+        losses = (tmp_path / "out" / f"face{index}" / "losses.csv").read_text().splitlines()
+        assert len(losses) == 1 + job.get("steps", 6)
+    sizes = [line for line in events(tmp_path / "out") if "group" in line]
+    assert [(line["group"].split("-")[0], line["batch_size"]) for line in sizes] == [("inpaint", 2), ("colorize", 1)]

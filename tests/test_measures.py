@@ -7,7 +7,7 @@ import pytest
 
 from experiments.measure import classical, face_sets, measures
 from experiments.measure.statistics import bootstrap
-from experiments.restore import degrade as tasks
+from experiments.restore import degrade
 from jaxgan import images
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
@@ -73,7 +73,8 @@ def test_mapped_latents_are_at_distance_one(demo):
 
 
 def test_what_is_observed_is_stored_in_eight_bits(faces):
-    degradations = jax.tree.map(lambda *x: jnp.stack(x), *[tasks.default_degradation("deblur", 64, i) for i in (0, 1)])
+    parts = [degrade.default_degradation("deblur", 64, i) for i in (0, 1)]
+    degradations = jax.tree.map(lambda *x: jnp.stack(x), *parts)
     levels = (np.asarray(measures.observe(degradations, jnp.asarray(faces[:2]))) + 1) * 127.5
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
 

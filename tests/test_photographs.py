@@ -10,11 +10,11 @@ import pytest
 from PIL import ExifTags, Image, ImageDraw
 
 from experiments import align, invert
-from experiments.restore import degrade as tasks
-from experiments.restore import faces as face_options
-from experiments.restore import paste_back
-from experiments.restore.crops import load_crops
-from jaxgan import images
+from experiments.options import Damage, FaceChoice
+from experiments.restore import crops, degrade, paste_back
+from experiments.restore import faces as face_choice
+from experiments.restore.jobs import Job
+from jaxgan import InversionConfig, images
 from jaxgan.photos import alignment, deep_png, faces, paste, photo_files
 
 needs_dlib = pytest.mark.skipif(
@@ -107,7 +107,7 @@ def test_landmark_files(tmp_path, kind):
     else:
         separator = ", " if kind == "commas" else " "
         file.write_text("\n".join(separator.join(map(repr, map(float, point))) for point in landmarks) + "\n")
-    face = face_options._read_landmarks(file, 3)
+    face = face_choice.read_landmarks(file, 3)
     assert face.index == 3
     np.testing.assert_array_equal(face.landmarks, landmarks)
 
@@ -164,8 +164,7 @@ def test_faces_of_equal_size_and_faces_cut_by_the_frame_are_told(tmp_path, capsy
     base = ["--output", str(tmp_path / "out"), "--size", "64", "--overwrite"]
     assert align.main([str(tmp_path / "twins.png"), *base, "--face", "all"]) == 0
     lines = []
-    config = align.Config((tmp_path / "twins.png",), tmp_path / "out", face=None)
-    assert len(face_options.choose(photo, tmp_path / "twins.png", config, lines.append)) == 1
+    assert len(face_choice.choose(photo, tmp_path / "twins.png", FaceChoice(), lines.append)) == 1
     assert "2 faces found, taking the surest of those of equal size, around x, y" in lines[0]
     assert align.main([str(tmp_path / "cut.png"), *base]) == 0
     assert "47% of its square is outside of the photo" in capsys.readouterr().err
@@ -216,15 +215,23 @@ def test_a_gray_photo_gets_colours_and_keeps_its_luminance(tmp_path):
     assert (tmp_path / "out" / "config.json").exists()  # one face: its files are beside the photo's
 
 
-def finished(tmp_path, config, resolution=64):
-    """Crops of a photograph with the runs that would have restored them: each gives its target back, but redder."""
-    generator = type("Network", (), {"resolution": resolution, "alignment_scale": 0.74})
-    crops = load_crops(config.image[0], config, generator, say=print)
+NETWORK = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
+
+
+def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_format: str = "png") -> Job:
+    """What the pipeline hands on for a photograph with one face."""
+    faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
+    inversion = InversionConfig.for_task(damage.hardest_task)
+    return Job(path, path.parent, damage, faces, already_aligned, inversion, (0,), paste_format, 25, 30.0, {})
+
+
+def finished(job: Job):
+    """Crops of a photograph with the runs that would have restored them: each gives its crop back, but redder."""
     runs = []
-    for crop in crops:
-        run = tmp_path / f"run-{crop.index}"
+    for crop in crops.load(job, NETWORK, say=print):
+        run = job.folder / f"run-{crop.index}"
         run.mkdir()
-        redder = np.clip(crop.target + np.array([30, 0, 0]), 0, 255).astype(np.uint8)
+        redder = np.clip(crop.pixels + np.array([30, 0, 0]), 0, 255).astype(np.uint8)
         images.write_png(run / "reconstruction.png", redder)
         runs.append((crop, run))
     return runs
@@ -241,10 +248,10 @@ def test_every_task_leaves_the_other_pixels_alone(tmp_path, task, kind):
         deep_png.write(path, photo, [])
     else:
         Image.fromarray(photo).save(path)
-    config = invert.Config(task, image=(path,), eyes=(EYES,), paste_back=True)
-    runs = finished(tmp_path, config)
+    job = job_of(path, Damage(task))
+    runs = finished(job)
     lines = []
-    written = paste_back.write(tmp_path, path, runs, config, 64, say=lines.append)
+    written = paste_back.write(job, runs, 64, say=lines.append)
     pixels = photo_files.read(written).pixels
     assert pixels.dtype == photo.dtype
     y, x = np.mgrid[:512, :512]
@@ -263,9 +270,8 @@ def test_a_mask_of_the_whole_photo_reaches_the_crop(tmp_path):
     mask = np.full((512, 512), 255, np.uint8)
     mask[120:150, 200:250] = 0  # over the mouth
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    config = invert.Config("inpaint", image=(tmp_path / "photo.png",), eyes=(EYES,), mask=tmp_path / "mask.png")
-    generator = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
-    (crop,) = load_crops(config.image[0], config, generator, say=print)
+    job = job_of(tmp_path / "photo.png", Damage("inpaint", mask=tmp_path / "mask.png"))
+    (crop,) = crops.load(job, NETWORK, say=print)
     assert crop.mask.shape == (64, 64) and 0.02 < (crop.mask == 0).mean() < 0.3
     back = paste.hole_of_mask(crop.mask, crop.placement, (512, 512))
     # The hole of the crop covers that of the photo, and little more: a pixel of the crop is 1.9 of the photo.
@@ -295,12 +301,8 @@ def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsy
     assert (restored[beside == 0] != sample()[beside == 0]).any()
 
 
-def test_options_that_do_nothing_are_refused(tmp_path, capsys):
-    base = ["--task", "invert", "--output", tmp_path / "out"]
-    assert "--paste-format belongs to --paste-back" in refused(capsys, invert.main, *base, "--paste-format", "webp")
-    for name, value in (("face", "1"), ("eyes", EYES), ("landmarks", "x.json"), ("landmarks-model", "x.dat")):
-        message = refused(capsys, invert.main, *base, "--already-aligned", f"--{name}", value)
-        assert f"--{name} has no effect with --already-aligned" in message
+def test_faces_do_not_get_folders_inside_the_run_of_one_face(tmp_path, capsys, tiny_network):
+    base = ["--task", "invert", "--output", tmp_path / "out", "--model", tiny_network]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "config.json").write_text("{}")
     message = refused(capsys, invert.main, *base, "--eyes", EYES, "300,300,340,300")
@@ -309,20 +311,18 @@ def test_options_that_do_nothing_are_refused(tmp_path, capsys):
 
 def test_a_toned_photo_is_observed_gray(tmp_path):
     Image.fromarray((sample() * [1.0, 0.9, 0.7]).astype(np.uint8)).save(tmp_path / "toned.png")
-    config = invert.Config("colorize", image=(tmp_path / "toned.png",), eyes=(EYES,), already_degraded=True)
-    generator = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
-    (crop,) = load_crops(config.image[0], config, generator, say=print)
-    assert (crop.target[..., :1] == crop.target).all()
-    assert tasks.degradations(config, 64, crop.mask)
+    job = job_of(tmp_path / "toned.png", Damage("colorize", already_degraded=True))
+    (crop,) = crops.load(job, NETWORK, say=print)
+    assert (crop.pixels[..., :1] == crop.pixels).all()
+    _, assumed = degrade.degradations(job.damage, 64, crop.mask)
+    observed = images.to_float(crop.pixels)
+    np.testing.assert_allclose(assumed(observed), observed, atol=1e-6)
 
 
 def test_an_aligned_crop_is_pasted_over_all_of_itself(tmp_path):
     Image.fromarray(images.resize(sample(), 200)).save(tmp_path / "crop.png")
-    config = invert.Config(
-        "inpaint", image=(tmp_path / "crop.png",), already_aligned=True, mask_kind="half", paste_back=True
-    )
-    runs = finished(tmp_path, config)
-    written = paste_back.write(tmp_path, tmp_path / "crop.png", runs, config, 64, say=print)
+    job = job_of(tmp_path / "crop.png", Damage("inpaint", mask_kind="half"), already_aligned=True)
+    written = paste_back.write(job, finished(job), 64, say=print)
     pixels, photo = photo_files.read_photo(written), photo_files.read_photo(tmp_path / "crop.png")
     np.testing.assert_array_equal(pixels[:, :100], photo[:, :100])
     assert (pixels[:, 110:] != photo[:, 110:]).any(axis=2).mean() > 0.5

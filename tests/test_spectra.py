@@ -97,6 +97,16 @@ def test_strengths_are_interpolated_in_their_logarithm():
         spectra.interpolate(low, high._replace(colours=np.eye(3)[::-1]), 0.5)
 
 
+def test_a_spectrum_in_other_colours():
+    spectrum = two_spectra()[0]
+    turned = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1.0]])
+    other = spectra.in_colours(spectrum, turned)
+    # By hand: 0.6 of the first and 0.8 of the second colour, squared.
+    np.testing.assert_allclose(other.truth[:, 0], 0.36 * spectrum.truth[:, 0] + 0.64 * spectrum.truth[:, 1])
+    np.testing.assert_allclose(other.cross[:, 2], spectrum.cross[:, 2])
+    np.testing.assert_array_equal(other.colours, turned)
+
+
 def test_a_family_shares_its_colours():
     truths = drawn(0, 16, -2.0) * 0.2
     family = stored_spectra.measure_family({2.0: (truths, truths * 0.5), 1.0: (truths, truths * 0.9)})

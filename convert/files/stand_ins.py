@@ -137,9 +137,10 @@ class ForgivingGlobals(dict):
     def __missing__(self, key: tuple[str, str]) -> type:
         module, name = key
         package = module.partition(".")[0]
-        if module in HARMLESS or (module in ("builtins", "__builtin__") and name in HARMLESS_BUILTINS):
+        if module in HARMLESS:
             return Inert
-        if package in REFUSED or len(self) > MAX_CLASSES:
+        is_harmless = module in ("builtins", "__builtin__") and name in HARMLESS_BUILTINS
+        if (package in REFUSED and not is_harmless) or len(self) > MAX_CLASSES:
             raise KeyError(key)
         return self.setdefault(key, type("Opaque", (Opaque,), {"class_path": f"{module}.{name}"[:200]}))
 

@@ -95,8 +95,9 @@ def named_modules(module: Module) -> dict[str, Module]:
 
 
 def networks(value: Any) -> dict[str, Module]:
-    """The outermost modules with contents, by dotted name: {"G_ema": ..., "D": ...}, or {"": ...} for one alone."""
-    return {name: node for name, node in _walk(value, whole=False) if isinstance(node, Module) and node.state}
+    """The outermost modules, by dotted name: {"G_ema": ..., "D": ...}, or {"": ...} for one alone."""
+    modules = {name: node for name, node in _walk(value, whole=False) if isinstance(node, Module)}
+    return {name: node for name, node in modules.items() if node.state or not isinstance(node, Opaque)}
 
 
 def unknown_name(value: Any) -> str | None:

@@ -11,8 +11,8 @@ from jaxgan.pickles import brief
 Which = Literal["g_ema", "g"]
 
 AVERAGED = ("g_ema", "G_ema", "Gs", "generator_smooth", "generator_ema", "G_smooth", "params_ema", "netG_ema", "ema")
-LAST = ("g", "G", "params", "netG")
-MAYBE_LAST = ("generator",)
+LAST = ("g", "G", "params")
+MAYBE_LAST = ("generator", "netG")
 """The last weights if averaged ones lie beside them, else simply the generator."""
 
 

@@ -60,8 +60,8 @@ def find(snapshot: Module | Mapping[Any, Any], *, which: Which, **settings: Any)
     networks = torch_files.networks(snapshot)
     generators = [name for name, network in networks.items() if is_generator(network)]
     key = roles.choose(generators, which) if generators else {"g_ema": "G_ema", "g": "G"}[which]
-    if len(networks) == 1 and not generators:
-        key = next(iter(networks))  # its error says what it is
+    if not generators and "" in networks:
+        key = ""  # one alone: its error says what it is
     if key not in networks:
         names = sorted(brief(name) for name in networks)
         raise NothingFoundError(f"there is no network {key}; the networks are {', '.join(names) or 'none'}.")

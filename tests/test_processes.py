@@ -1,0 +1,227 @@
+"""Real processes: killed, interrupted, shared between processes and machines. Nothing is lost, and nothing changes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from commands import PROG, QUICK, assert_same, finished_lines
+
+import jaxgan
+from experiments.restore import cluster
+from jaxgan import images
+
+ROOT = Path(__file__).parent.parent
+HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
+LONG = ("--steps", 24, "--checkpoint-seconds", 0, "--batch-size", 2)
+
+
+@pytest.fixture(scope="module")
+def start(tiny_network):
+    """`start(*options, output=folder)`: the process of a command."""
+
+    def get(*options, output: Path) -> subprocess.Popen:
+        command = [sys.executable, "-m", "experiments.invert", "--task", "inpaint", *QUICK, "--model", tiny_network]
+        command += [*map(str, options), "--output", str(output)]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    return get
+
+
+def end(process: subprocess.Popen, code: int = 0) -> str:
+    _, stderr = process.communicate(timeout=900)
+    assert process.returncode == code, stderr
+    return stderr
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_saved(root: Path) -> bool:
+    """Whether a face has a checkpoint."""
+    return any(root.glob("*/latents/*/commit_success.txt"))
+
+
+def write_jobs(path: Path, count: int, tasks: tuple[str, ...]) -> Path:
+    """A list of mixed tasks over the held-out faces, which come again mirrored and upside down."""
+    with np.load(HELD_OUT) as file:
+        faces = file["images"]
+    pictures = np.concatenate([faces, faces[:, :, ::-1], faces[:, ::-1], faces[:, ::-1, ::-1]])
+    with open(path, "w") as lines:
+        for index, picture in enumerate(pictures[:count]):
+            images.write_png(path.parent / f"face{index:02}.png", images.resize(picture, 16))
+            task = tasks[index * len(tasks) // count]
+            lines.write(json.dumps({"image": f"face{index:02}.png", "task": task}) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> Path:
+    return write_jobs(tmp_path_factory.mktemp("jobs") / "jobs.jsonl", count=5, tasks=("inpaint", "colorize"))
+
+
+@pytest.fixture(scope="module")
+def whole(start, jobs, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("whole") / "out"
+    end(start("--jobs", jobs, *LONG, output=root))
+    return root
+
+
+def assert_all_finished(root: Path, whole: Path) -> None:
+    items = [folder.name for folder in sorted(whole.glob("face*"))]
+    assert finished_lines(root) == dict.fromkeys(items, 1)
+    for item in items:
+        assert_same(root / item, whole / item)
+
+
+def kill_at_random(start, jobs: Path, whole: Path, root: Path, *, kills: int, seconds: float) -> None:
+    """Kills without warning at random moments, then lets the run end; everything must be as if nothing had been."""
+    moments = random.Random(0)
+    killed = 0
+    while killed < kills:
+        process = start("--jobs", jobs, *LONG, "--resume", output=root)
+        try:
+            process.communicate(timeout=moments.uniform(0.3, seconds))
+            assert process.returncode == 0
+            break  # it was done before it could be killed
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+    end(start("--jobs", jobs, *LONG, "--resume", output=root))
+    assert_all_finished(root, whole)
+    for folder in whole.glob("face*"):
+        assert os.listdir(root / folder.name / "latents") == ["24"]
+        assert sorted(os.listdir(root / folder.name / "snapshots")) == sorted(os.listdir(folder / "snapshots"))
+        assert not list((root / folder.name).glob(".*"))  # neither locks nor halves of files
+    assert (root / "contact_sheet.png").read_bytes() == (whole / "contact_sheet.png").read_bytes()
+    assert killed == kills, f"only {killed} kills found the run alive"
+
+
+def test_kills_at_random_moments_change_nothing(start, jobs, whole, tmp_path):
+    kill_at_random(start, jobs, whole, tmp_path / "out", kills=3, seconds=10)
+
+
+@pytest.mark.slow
+def test_64_photographs_survive_25_kills(start, tmp_path):
+    jobs = write_jobs(tmp_path / "jobs.jsonl", count=64, tasks=("inpaint", "colorize", "deblur", "invert"))
+    end(start("--jobs", jobs, *LONG, output=tmp_path / "whole"))
+    kill_at_random(start, jobs, tmp_path / "whole", tmp_path / "out", kills=25, seconds=20)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_chunk_and_says_how_to_go_on(start, jobs, whole, tmp_path, number):
+    root = tmp_path / "out"
+    process = start("--jobs", jobs, *LONG, output=root)
+    wait_for(lambda: is_saved(root), process)
+    process.send_signal(number)
+    stderr = end(process, 130)
+    assert stderr.splitlines()[-1] == f"{PROG}: interrupted. To go on with {root}, repeat the command with --resume."
+    assert "Traceback" not in stderr
+    end(start("--jobs", jobs, *LONG, "--resume", output=root))
+    assert_all_finished(root, whole)
+
+
+def test_a_second_process_on_a_folder_is_refused_and_changes_nothing(start, jobs, whole, tmp_path):
+    """They deleted each other's temporary files once."""
+    root = tmp_path / "out"
+    first = start("--jobs", jobs, *LONG, output=root)
+    wait_for(lambda: is_saved(root), first)
+    stderr = end(start("--jobs", jobs, *LONG, "--resume", output=root), 2)
+    assert f"{root} is being written by process {first.pid} on " in stderr.splitlines()[-1]
+    end(first)
+    assert_all_finished(root, whole)
+
+
+def test_two_shards_do_the_folder_once(start, jobs, whole, tmp_path):
+    root, options = tmp_path / "out", ("--image", jobs.parent, *LONG)
+    for process in [start(*options, "--shard", f"{index}/2", output=root) for index in (1, 2)]:
+        end(process)
+    lists = [finished_lines(root, f"manifest-{index}-of-2.jsonl") for index in (1, 2)]
+    assert lists[0] == dict.fromkeys(("face00", "face02", "face04"), 1)
+    assert lists[1] == dict.fromkeys(("face01", "face03"), 1)
+    assert_same(root / "face00", whole / "face00")  # which is inpainted there, too
+
+
+# A cluster of two workers on this machine.
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if any("_restore_part" in word for word in (child.name(), *child.cmdline()))
+    ]
+
+
+def test_a_lost_worker_of_a_cluster_loses_nothing(start, jobs, whole, tmp_path):
+    pytest.importorskip("ray")
+    root = tmp_path / "out"
+    process = start("--jobs", jobs, *LONG, "--cluster", "local", output=root)
+    wait_for(lambda: is_saved(root), process)
+    workers = workers_of(process)
+    assert workers
+    workers[0].kill()
+    end(process)
+    assert_all_finished(root, whole)
+
+
+def test_an_interrupted_cluster_saves_its_faces(start, jobs, whole, tmp_path):
+    pytest.importorskip("ray")
+    root = tmp_path / "out"
+    process = start("--jobs", jobs, *LONG, "--cluster", "local", output=root)
+    wait_for(lambda: is_saved(root), process)
+    process.send_signal(signal.SIGTERM)
+    stderr = end(process, 130)
+    assert f"To go on with {root}, repeat the command with --resume." in stderr.splitlines()[-1]
+    end(start("--jobs", jobs, *LONG, "--resume", output=root))
+    assert_all_finished(root, whole)
+
+
+DYING = """
+import os, signal, sys
+from experiments.restore import cluster, crops
+load = crops.load
+
+def load_or_die(job, *arguments, **options):
+    if job.name == "face01":
+        os.kill(os.getpid(), signal.SIGKILL)  # as Linux does where memory runs out
+    return load(job, *arguments, **options)
+
+def part(*arguments):
+    crops.load = load_or_die
+    return restore_part(*arguments)
+
+restore_part, cluster._restore_part = cluster._restore_part, part
+from experiments.invert import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_photograph_that_kills_its_worker_fails_after_three_tries(jobs, tiny_network, tmp_path):
+    """It was tried for ever once."""
+    pytest.importorskip("ray")
+    root = tmp_path / "out"
+    command = [sys.executable, "-c", DYING, "--task", "inpaint", *QUICK, "--model", tiny_network]
+    command += ["--batch-size", "1", "--image", *map(str, sorted(jobs.parent.glob("face0[0-2].png")))]
+    done = subprocess.run(
+        [*command, "--cluster", "local", "--output", root], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-2:] == [
+        f"{PROG}: 1 of 3 photographs failed:",
+        f"  face01: its worker was lost {cluster.TRIES} times, for want of memory perhaps (WorkerCrashedError)",
+    ]
+    assert finished_lines(root) == {"face00": 1, "face02": 1}
