@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float
 from jaxgan import conditional_mean, spectra, stored_spectra, tension
 from jaxgan.conditional_mean import Covariance, LinearMap
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, parts_of
+from jaxgan.images import check_image
 from jaxgan.spectra import Spectrum
 
 ROUNDING = 1 / 255 / math.sqrt(12)
@@ -81,10 +82,13 @@ def restore(
     Returns:
       The restoration in [-1, 1].
     Raises:
-      ValueError: the shapes differ, or a number is out of range.
+      TypeError: an image holds integers.
+      ValueError: the shapes differ, values are far outside of [-1, 1], or a number is out of range.
     References:
       Blau & Michaeli, "The Perception-Distortion Tradeoff", 2018, arXiv 1711.06077 (`fidelity`).
     """
+    check_image(reconstruction, "reconstruction")
+    check_image(np.nan_to_num(np.asarray(observed)), "observed")  # NaN may mark what was not observed
     if observed.shape != reconstruction.shape:
         raise ValueError(f"observed has shape {observed.shape}, reconstruction {reconstruction.shape}; expected equal")
     noise = ROUNDING if noise is None else noise

@@ -280,3 +280,14 @@ def test_wrong_arguments_are_told():
     for options in ({"noise": -1.0}, {"noise": np.nan}, {"fidelity": 1.5}):
         with pytest.raises(ValueError, match="expected 0 or more, and a number from 0 to 1"):
             jaxgan.restore(image, Identity(), image, **options)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_images_of_files_are_refused():
+    image, levels = np.zeros((16, 16, 3), np.float32), np.full((16, 16, 3), 200, np.uint8)
+    with pytest.raises(TypeError, match="reconstruction is an array of uint8"):
+        jaxgan.restore(image, Grayscale(), levels)
+    with pytest.raises(TypeError, match="observed is an array of uint8"):
+        jaxgan.restore(levels, Grayscale(), image)
+    with pytest.raises(ValueError, match="observed has values from 200 to 200"):
+        jaxgan.restore(levels.astype(np.float32), Grayscale(), image)
