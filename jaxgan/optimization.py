@@ -255,4 +255,4 @@ def _adam(config: InversionConfig) -> optax.GradientTransformation:
 
 
 def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
-    return losses.average_pool(image, image.shape[0] // size) if image.shape[0] > size else image
+    return losses.area_resize(image, size) if image.shape[0] > size else image
