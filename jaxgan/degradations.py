@@ -118,7 +118,7 @@ class GaussianBlur(_CompleteObservation):
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         rows, columns = (self._matrix(size) for size in image.shape[:2])
-        return jnp.einsum("yh,xw,hwc->yxc", rows, columns, image)
+        return jnp.einsum("yh,xw,hwc->yxc", rows, columns, image, precision="highest")
 
     @classmethod
     def for_resolution(cls, resolution: int) -> GaussianBlur:
@@ -138,7 +138,7 @@ class GaussianBlur(_CompleteObservation):
         taps = taps / jnp.sum(taps)
         position = np.arange(size)[:, None] + offsets[None, :]  # [size, taps]
         mirrored = size - 1 - np.abs(size - 1 - np.abs(position))
-        return jnp.einsum("ykx,k->yx", np.eye(size, dtype=np.float32)[mirrored], taps)
+        return jnp.einsum("ykx,k->yx", np.eye(size, dtype=np.float32)[mirrored], taps, precision="highest")
 
 
 @pytree

@@ -55,7 +55,7 @@ def latent_distance(whitening: Whitening, ws: Float[Array, "num_ws w_dim"]) -> f
 
     About 1 for latents that come out of the mapping network; the larger, the less plausible.
     """
-    white = (ws - whitening.w_avg[None, :]) @ whitening.inverse_root
+    white = jnp.matmul(ws - whitening.w_avg[None, :], whitening.inverse_root, precision="highest")
     return float(jnp.sqrt(jnp.mean(white**2)))
 
 
