@@ -11,7 +11,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from checkpoint_writers import NETWORKS, random_weights, rosinality_arrays
-from parity import REFERENCE
+from parity import CASES, REFERENCE
 
 from convert import stylegan2, verify
 from convert.__main__ import main
@@ -20,14 +20,14 @@ from convert.rules import ConversionError
 from jaxgan import checkpoints
 
 OWN_ARCHITECTURE = [name for name, config in NETWORKS.items() if config.architecture == "skip" and not config.c_dim]
-CASES = [
+COMBINATIONS = [
     (file_format, name)
     for file_format in ("stylegan2-ada-pytorch", "stylegan2-tensorflow", "rosinality", "rosinality-decoder")
     for name in (OWN_ARCHITECTURE if file_format.startswith("rosinality") else NETWORKS)
 ]
 
 
-@pytest.mark.parametrize(("file_format", "name"), CASES)
+@pytest.mark.parametrize(("file_format", "name"), COMBINATIONS)
 def test_every_architecture_in_every_format(tmp_path, file_format, name):
     config = NETWORKS[name]
     weights = random_weights(config)
@@ -149,6 +149,11 @@ def test_an_example_must_be_one_and_fit(tmp_path, tiny):
     [
         (["synthesis.input.freqs"], "a StyleGAN3"),
         (["synthesis.init.FastganInit.weight"], "a projected GAN"),
+        (["generator.ecd0.0.weight"], "those of GPEN"),
+        (["params_ema.quantize.embedding.weight"], "those of CodeFormer"),
+        (["params_ema.conv_first.weight", "params_ema.body.0.rdb1.conv1.weight"], "those of ESRGAN"),
+        (["d.convs.0.0.weight", "d.final_linear.0.weight"], "those of a StyleGAN2 discriminator without"),
+        (["stylegan_decoder.constant_input.weight", "stylegan_decoder.style_conv1.bias"], "'clean' decoder of GFPGAN"),
         (["layer.weight"], "no StyleGAN2 generator g_ema among its 1 arrays"),
     ],
 )
@@ -159,6 +164,16 @@ def test_state_dicts_of_other_networks_are_refused(tmp_path, names, message):
 
 
 ROSINALITY = NETWORKS["skip, RGBA, 8 layers, narrow"]
+
+
+def test_the_decoder_of_gfpgan_is_basicsrs_network(tmp_path):
+    content = torch.load(CASES / "basicsr_names.pth", weights_only=True)["params_ema"]
+    around = {"conv_body_first.weight": torch.zeros(3, 3), "condition_scale.0.2.bias": torch.ones(3)}
+    torch.save({"params_ema": {f"stylegan_decoder.{n}": a for n, a in content.items()} | around}, tmp_path / "a.pth")
+    found, control = stylegan2.find(tmp_path / "a.pth"), stylegan2.find(CASES / "basicsr_names.pth")
+    assert found.format == "gfpgan-decoder" and "GFPGAN's network around the decoder" in found.notes[-1]
+    ours, theirs = found.weights(), control.weights()
+    assert all(np.array_equal(ours[path], theirs[path]) for path in theirs)
 
 
 def test_a_training_checkpoint_without_mean_latent(tmp_path):
