@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import functools
 import textwrap
 import time
 from pathlib import Path
@@ -29,8 +30,7 @@ def study(setup: Setup) -> Findings:
     recipes = (dataclasses.replace(REFERENCE, steps=5 * setup.steps), *RECIPES)
     for recipe in recipes:
         steps = recipe.steps or setup.steps
-        setup.say(f"{recipe.name}: {steps} steps")
-        rows += _run(setup, dataclasses.replace(recipe, steps=steps))
+        rows += setup.kept.sweep(functools.partial(_run, setup, dataclasses.replace(recipe, steps=steps)))
     figure, (by_steps, by_seconds, final), strips = figures.new(3, 1, 8)
     target = np.mean([row["lpips_observed"] for row in rows if row["recipe"] == REFERENCE.name])
     for index, recipe in enumerate(recipes):
@@ -83,6 +83,7 @@ def _colour(index: int, count: int) -> tuple[float, float, float]:
 
 
 def _run(setup: Setup, recipe: Recipe) -> list[Row]:
+    setup.say(f"{recipe.name}: {recipe.steps} steps")
     truths = [jnp.asarray(face) for face in setup.faces.faces]
     config = recipe.config()
     start = time.perf_counter()

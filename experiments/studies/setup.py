@@ -16,6 +16,7 @@ from experiments.measure.face_sets import FaceSet
 from experiments.measure.measures import Whitening
 from experiments.runs import report
 from experiments.runs import settings as run_settings
+from experiments.studies.kept import Kept, Row
 from jaxgan import batch, images
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
@@ -24,8 +25,6 @@ from jaxgan.lpips import LPIPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Row = dict[str, Any]
 
 
 class Findings(NamedTuple):
@@ -70,6 +69,7 @@ class Setup:
       seed: of all randomness.
       batch_size: inversions at once.
       say: told of the progress.
+      kept: the rows of earlier sweeps.
     """
 
     generator: Generator
@@ -80,6 +80,7 @@ class Setup:
     seed: int
     batch_size: int
     say: Callable[[str], None]
+    kept: Kept
 
     @property
     def indices(self) -> range:
@@ -100,6 +101,9 @@ class Setup:
           A row per case: its labels, the face, PSNR, SSIM and LPIPS against truth and observation, the distance of w
           from the mean latent; under "images" what is to be shown.
         """
+        return self.kept.sweep(lambda: self._measure(config, cases))
+
+    def _measure(self, config: InversionConfig, cases: Sequence[Case]) -> list[Row]:
         self.say(f"{len(cases)} inversions of {config.steps} steps")
         truths = jnp.stack([jnp.asarray(self.faces.faces[case.face]) for case in cases])
         true, assumed = _stack([case.true for case in cases]), _stack([case.assumed for case in cases])
