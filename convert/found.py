@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax
 import numpy as np
 from flax import nnx
 
-from convert import rules
+from convert import missing_parts, rules, widening
 from jaxgan.checkpoints import network_shapes
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 MAX_SIZE, MAX_LAYERS = 2**14, 64
 """Far above any StyleGAN2: 1024x1024 pixels, 512 channels and latents, 8 mapping layers."""
@@ -31,6 +31,7 @@ class Found:
       table: where each of them goes.
       ignored: {the file's name: reason} for arrays that have no place in our network.
       notes: facts about the conversion that a user should know.
+      made: our paths of the parts that the file lacks and that are made (see `missing_parts`).
     """
 
     format: str
@@ -39,9 +40,7 @@ class Found:
     table: rules.Table
     ignored: Mapping[str, str]
     notes: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        check_sizes(self.config)
+    made: tuple[str, ...] = ()
 
     def weights(self) -> dict[str, np.ndarray]:
         """{"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
@@ -49,7 +48,31 @@ class Found:
         Raises:
           ConversionError: lists every array that is missing, unknown, misshapen, of another dtype or not finite.
         """
-        return rules.to_ours(self.table, self.arrays, expected_shapes(self.config), ignored=self.ignored)
+        expected = {path: leaf for path, leaf in expected_shapes(self.config).items() if path not in self.made}
+        weights = rules.to_ours(self.table, self.arrays, expected, ignored=self.ignored)
+        return weights | missing_parts.make(self.config, weights, self.made)
+
+
+def assemble(
+    name: str,
+    config: GeneratorConfig,
+    arrays: Mapping[str, np.ndarray],
+    table: rules.Table,
+    ignored: Mapping[str, str],
+    notes: Iterable[str] = (),
+) -> Found:
+    """Puts a generator together as its format's reader found it: in float32, and without the parts that it lacks.
+
+    Args:
+      name: of the format.
+      config, arrays, table, ignored, notes: see `Found`.
+    Raises:
+      ConversionError: a size is far beyond those of StyleGAN2, or the arrays share their numbers.
+    """
+    check_sizes(config)
+    arrays, widened = widening.to_float32(arrays, table)
+    table, made, missing = missing_parts.set_aside(table, arrays)
+    return Found(name, config, arrays, table, ignored, (*notes, *widened, *missing), made)
 
 
 def check_sizes(config: GeneratorConfig) -> None:
@@ -59,6 +82,7 @@ def check_sizes(config: GeneratorConfig) -> None:
       ConversionError: a size is far beyond those of StyleGAN2.
     """
     sizes = (config.z_dim, config.c_dim, config.w_dim, config.channel_max, config.image_channels, config.resolution)
+    sizes += (config.mapping_features or 0, config.embed_features or 0)
     if max(sizes) > MAX_SIZE or config.mapping_layers > MAX_LAYERS:
         raise rules.ConversionError(
             f"the network claims sizes of {brief(max(sizes))} and {brief(config.mapping_layers)} mapping layers; "

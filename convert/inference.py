@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from convert.rules import ConversionError
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 
 def plain(name: str, value: Any) -> str | int | float | None:
@@ -61,20 +63,62 @@ def infer_taps(filters: Mapping[str, np.ndarray]) -> tuple[float, ...]:
     if not filters:
         raise ConversionError("the network has no resample_filter.")
     name, first = next(iter(filters.items()))
+    precision = 1e-6 if first.dtype.itemsize > 2 else 1e-2  # float32 is rounded to 6e-8 relative, bfloat16 to 4e-3
+    first = first.astype(np.float32) if first.dtype == ml_dtypes.bfloat16 else first
     if differing := [other for other, array in filters.items() if not np.array_equal(array, first)]:
         raise ConversionError(f"resample_filter differs between {name} and {', '.join(differing)}.")
     if first.dtype.kind != "f" or first.size == 0 or not np.isfinite(first).all():
         raise ConversionError(f"{name} of shape {first.shape} and dtype {first.dtype} is no filter of finite numbers.")
     taps = first if first.ndim == 1 else first.sum(-1, dtype=np.float64)  # long filters are stored as 1-D taps
-    # 1e-6: the filters are float32, rounded to 6e-8 relative.
     if first.ndim not in (1, 2) or (
-        first.ndim == 2 and not np.allclose(first, np.outer(taps, taps), rtol=1e-6, atol=1e-7)
+        first.ndim == 2 and not np.allclose(first, np.outer(taps, taps), rtol=precision, atol=precision / 10)
     ):
         raise ConversionError(f"{name} of shape {first.shape} is not separable into equal taps.")
     whole = np.round(taps / taps[0]) if taps[0] else taps
-    if np.allclose(whole / whole.sum(), taps, rtol=1e-6, atol=0):
+    if np.allclose(whole / whole.sum(), taps, rtol=precision, atol=0):
         taps = whole
     return tuple(float(tap) for tap in taps)
+
+
+DEFAULT_TAPS = (1.0, 3.0, 3.0, 1.0)
+NO_FILTER = "the file has no filter kernels: their taps are taken to be (1, 3, 3, 1), as in the papers"
+
+
+def taps_or_default(filters: Mapping[str, np.ndarray]) -> tuple[tuple[float, ...], list[str]]:
+    """`infer_taps`, or StyleGAN2's own taps and a note on it where a file leaves the filters out."""
+    return (infer_taps(filters), []) if filters else (DEFAULT_TAPS, [NO_FILTER])
+
+
+def infer_mapping(sizes: Sequence[int]) -> tuple[int, int | None]:
+    """`w_dim` and `mapping_features` of a mapping network.
+
+    Args:
+      sizes: outputs of its layers, in order.
+    Raises:
+      ConversionError: there is no layer, or the widths between the layers differ.
+    """
+    inner = set(sizes[:-1])
+    if not sizes or len(inner) > 1:
+        raise ConversionError(
+            f"the mapping layers have {list(sizes)[:64]} outputs; expected the same but for the last."
+        )
+    return sizes[-1], None if inner <= {sizes[-1]} else inner.pop()
+
+
+def check_square(const: np.ndarray | None, resolution: int) -> None:
+    """Refuses networks that do not start from 4x4 features.
+
+    Args:
+      const: the learned constant, height and width last; None and other ranks are left for the table to refuse.
+      resolution: of a square network with so many blocks.
+    Raises:
+      ConversionError: the images have another shape.
+    """
+    if const is None or const.ndim not in (3, 4) or const.shape[-2:] == (4, 4):
+        return
+    height, width = (side * resolution // 4 for side in const.shape[-2:])
+    square = "only square ones are supported" if height != width else "only powers of two from 4x4 are supported"
+    raise ConversionError(f"the network makes {brief(height)}x{brief(width)} images; {square}.")
 
 
 def architecture_of(*, has_skip: bool, early_torgb: bool, resolution: int) -> str:
@@ -93,3 +137,8 @@ def vector_size(arrays: Mapping[str, np.ndarray], name: str) -> int:
     if name not in arrays or arrays[name].ndim != 1:
         raise ConversionError(f"{name} is missing or no vector.")
     return arrays[name].size
+
+
+def count_layers(arrays: Mapping[str, np.ndarray], name: Callable[[int], str]) -> int:
+    """How many layers there are: those whose arrays have the names `name(0)`, `name(1)`, ..."""
+    return next(index for index in itertools.count() if name(index) not in arrays)

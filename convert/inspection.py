@@ -10,11 +10,12 @@ import numpy as np
 
 from convert import stylegan2
 from convert.files import file_kinds, torch_files
-from convert.files.torch_files import Module, TensorflowNetwork
+from convert.files.stand_ins import Module, Opaque, TensorflowNetwork
+from convert.files.torch_tensors import CheckpointFileError
 from convert.found import Found
 from convert.rules import ConversionError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 
 def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[str]:
@@ -33,7 +34,7 @@ def _describe(path: Path, content: Any, which: stylegan2.Which, like: Path | Non
     lines = [f"  {name}: {kind}" for name, kind in _entries(content)]
     try:
         found = stylegan2.find_in_content(path, content, which=which, like=like)
-    except ConversionError as error:
+    except (CheckpointFileError, ConversionError) as error:
         arrays = torch_files.flat_arrays(content)
         return [*lines, f"cannot be converted: {error}", *_table({n: (a, "") for n, a in arrays.items()})]
     return [*lines, *architecture(found), *_table(_destinies(found))]
@@ -46,16 +47,26 @@ def architecture(found: Found) -> list[str]:
     return [
         f"format {found.format}",
         f"  StyleGAN2 {config.architecture}, {config.resolution}x{config.resolution}, channels {channels}",
-        f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, {config.mapping_layers} mapping layers, "
-        f"num_ws {config.num_ws}, image channels {config.image_channels}, conv_clamp {config.conv_clamp}, "
+        f"  z {config.z_dim}, c {config.c_dim}, w {config.w_dim}, "
+        f"{config.mapping_layers} mapping layers{_widths(config)}, num_ws {config.num_ws}, "
+        f"image channels {config.image_channels}, conv_clamp {config.conv_clamp}, "
         f"resample filter {config.resample_filter}",
         *(f"  note: {note}" for note in found.notes),
     ]
 
 
+def _widths(config: GeneratorConfig) -> str:
+    """Widths inside the mapping network, where they are not `w_dim`."""
+    widths = {"wide": config.mapping_features, "of the embedded label": config.embed_features}
+    shown = [f"{width} {what}" for what, width in widths.items() if width]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
 def _entries(content: Any) -> list[tuple[str, str]]:
     """What lies at the top of the file."""
-    if isinstance(content, tuple):
+    if isinstance(content, (Module, TensorflowNetwork)):
+        return [("the file", _kind(content))]
+    if isinstance(content, (tuple, list)):
         return [(f"entry {index}", _kind(value)) for index, value in enumerate(content[:10])]
     if isinstance(content, dict) and not all(isinstance(value, np.ndarray) for value in content.values()):
         return [(brief(name), _kind(value)) for name, value in list(content.items())[:50]]
@@ -63,6 +74,8 @@ def _entries(content: Any) -> list[tuple[str, str]]:
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, Opaque) and not value.state:
+        return f"opaque, {brief(value.class_path)}"
     if isinstance(value, Module):
         return f"{brief(value.class_name)}, {_count(torch_files.flat_arrays(value))}"
     if isinstance(value, TensorflowNetwork):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,10 @@ from jaxgan.errors import UserError
 
 class ConversionError(UserError):
     """A checkpoint was read, but is not the network that the table describes."""
+
+
+class NothingFoundError(ConversionError):
+    """A checkpoint was read, but the generator that was asked for is not in it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,14 @@ BATCHED_CONV = Transform(
 )
 MAP = Transform("11HW -> HW", lambda a: a[0, 0], lambda a: a[None, None], ndim=4)
 SCALAR = Transform("1 -> scalar", lambda a: a.reshape(()) if a.size == 1 else a, lambda a: a.reshape(1), ndim=1)
+
+# genforce's up-convolutions
+MIRRORED_CONV = Transform(
+    "OIHW, flipped -> HWIO",
+    lambda a: a[:, :, ::-1, ::-1].transpose(2, 3, 1, 0),
+    lambda a: a.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1],
+    ndim=4,
+)
 
 # TensorFlow's
 FLIPPED_CONV = Transform("HWIO, flipped", lambda a: a[::-1, ::-1], lambda a: a[::-1, ::-1], ndim=4)
@@ -79,8 +91,7 @@ def to_ours(
     problems += [
         f"{name} becomes {path}, which the network lacks" for name, (path, _) in table.items() if path not in expected
     ]
-    if problem := _shared_numbers([arrays[name] for name in table if name in arrays]):
-        raise ConversionError(problem)
+    check_sharing(arrays[name] for name in table if name in arrays)
     weights = {}
     for name, (path, transform) in table.items():
         if name not in arrays or path not in expected:
@@ -101,18 +112,25 @@ def to_ours(
     return weights
 
 
-def _shared_numbers(arrays: list[np.ndarray]) -> str:
-    """Says so if copies of the arrays would take far more memory than the arrays: if many are the same numbers."""
-    storages = {}
+def check_sharing(arrays: Iterable[np.ndarray]) -> None:
+    """Refuses arrays that are the same numbers many times: copies would take far more memory than the file has.
+
+    Raises:
+      ConversionError: they are.
+    """
+    storages, claimed = {}, 0
     for array in arrays:
         root: Any = array
         while (base := getattr(root, "base", None)) is not None:  # of a strided view, no array but a holder of one
             root = base
         storages[id(root)] = root.nbytes if isinstance(root, np.ndarray | np.generic) else len(root)
-    claimed, stored = sum(array.nbytes for array in arrays), sum(storages.values())
-    if claimed <= 2 * stored + 10**6:
-        return ""
-    return f"the network's arrays claim {claimed:,} bytes, but share {stored:,}; the layers of a network share nothing."
+        claimed += array.nbytes
+    stored = sum(storages.values())
+    if claimed > 2 * stored + 10**6:
+        raise ConversionError(
+            f"the network's arrays claim {claimed:,} bytes, but share {stored:,}; "
+            "the layers of a network share nothing."
+        )
 
 
 def to_torch(table: Table, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from convert.files import array_files, file_kinds, torch_files
-from convert.files.torch_files import CheckpointFileError
+from convert.files.stand_ins import TensorflowNetwork
+from convert.files.torch_tensors import CheckpointFileError
 from convert.formats import other_networks, snapshot, state_dicts, tensorflow
+from convert.formats.roles import Which
 from convert.found import Found
-from convert.rules import ConversionError
+from convert.rules import ConversionError, NothingFoundError
 from jaxgan.generator_config import GeneratorConfig
-
-Which = Literal["g_ema", "g"]
 
 
 def read(
@@ -38,8 +38,9 @@ def find(path: str | os.PathLike, *, which: Which = "g_ema", like: Path | None =
     """Finds the generator in a file.
 
     Args:
-      path: a snapshot of the StyleGAN2-ADA or StyleGAN3 project, a TensorFlow-era pickle, rosinality's .pt, a
-        checkpoint of e4e or pSp, or a state dict (.pt, .safetensors, .npz).
+      path: a snapshot of the StyleGAN2-ADA or StyleGAN3 project or one network of it, a TensorFlow-era pickle, a file
+        of rosinality's, BasicSR's or genforce's, one of e4e, pSp, HyperStyle or GFPGAN (their decoder), or a state dict
+        (.pt, .safetensors, .npz).
       which: the exponential moving average of the weights, as a rule the better one, or the last weights.
       like: for a state dict under the official names: config.json of a network of the same architecture.
       settings: further fields of the configuration, e.g. `alignment_scale`.
@@ -55,25 +56,47 @@ def find_in_content(
 ) -> Found:
     """`find` in what `read_content` has read; `path` is for the messages."""
     with file_kinds.named(path):
-        return _find(content, which, like, settings)
+        try:
+            return _find(content, which, like, settings)
+        except NothingFoundError as error:
+            if not (name := torch_files.unknown_name(content)):
+                raise
+            other = other_networks.name_in_pickle(path)
+            raise CheckpointFileError(
+                f"{error} The file asks for {name}, which is not on the list of allowed globals; refused, nothing was "
+                f"run.{f' It seems to be a {other} network, which is not supported.' if other else ''}"
+            ) from error
 
 
 def _find(content: Any, which: Which, like: Path | None, settings: dict[str, Any]) -> Found:
-    if isinstance(content, dict) and any(isinstance(value, torch_files.Module) for value in content.values()):
-        found = snapshot.find(content, which=which, **settings)
-    elif isinstance(content, tuple) and any(isinstance(v, torch_files.TensorflowNetwork) for v in content):
+    if _is_tensorflow(content):
         found = tensorflow.find(content, which=which, **settings)
+    elif _is_snapshot(content):
+        found = snapshot.find(content, which=which, **settings)
     else:
-        arrays = torch_files.flat_arrays(content)
-        return state_dicts.find(arrays, which=which, like=like, **settings)
+        return state_dicts.find(torch_files.flat_arrays(content), which=which, like=like, **settings)
     if like is not None:
         raise ConversionError(f"a file of the format {found.format} describes itself; leave --like away.")
     return found
 
 
+def _is_tensorflow(content: Any) -> bool:
+    values = content if isinstance(content, (tuple, list)) else (content,)
+    return any(isinstance(value, TensorflowNetwork) for value in values)
+
+
+def _is_snapshot(content: Any) -> bool:
+    """Whether its networks are to be read by their modules: whole networks of other projects are read by name."""
+    return bool(torch_files.networks(content)) and not state_dicts.is_of_another_project(
+        torch_files.flat_arrays(content)
+    )
+
+
 def needs_example(content: Any) -> bool:
     """Whether it is a state dict under the official names, which does not say all of its network."""
-    return isinstance(content, dict) and state_dicts.OFFICIAL_SIGN in content
+    if _is_tensorflow(content) or _is_snapshot(content):
+        return False
+    return state_dicts.OFFICIAL_SIGN in state_dicts.signs(torch_files.flat_arrays(content)).values()
 
 
 def read_content(path: str | os.PathLike) -> Any:
@@ -92,9 +115,4 @@ def read_content(path: str | os.PathLike) -> Any:
         return array_files.read_safetensors(path)
     if kind in ("legacy", "zip"):
         return torch_files.read_tensors(path)
-    try:
-        return torch_files.read_snapshot(path)
-    except CheckpointFileError as error:
-        if "which is not on the list" in str(error) and (other := other_networks.name_in_pickle(path)):
-            raise CheckpointFileError(f"{error} It seems to be a {other} network, which is not supported.") from error
-        raise
+    return torch_files.read_snapshot(path)

@@ -23,8 +23,14 @@ Tensors = Callable[[str], torch.Tensor]
 """`get("b8.conv0.weight")`: an array under the official name and in PyTorch's layout, whatever the file's."""
 
 
-def reader(file_format: str, arrays: Mapping[str, np.ndarray]) -> Tensors:
-    """The arrays of a file, read in the way of its format (the `format` of `convert.found.Found`)."""
+def reader(file_format: str, arrays: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray] | None = None) -> Tensors:
+    """The arrays of a file, read in the way of its format.
+
+    Args:
+      file_format: the `format` of `convert.found.Found`.
+      arrays: by the file's names.
+      made: those that the file lacks, under the names that `Tensors` takes.
+    """
 
     def official(name: str) -> np.ndarray:
         return arrays[name if name.startswith("mapping.") else f"synthesis.{name}"]
@@ -33,9 +39,12 @@ def reader(file_format: str, arrays: Mapping[str, np.ndarray]) -> Tensors:
         "stylegan2-tensorflow": lambda name: _from_tensorflow(arrays, name),
         "rosinality": lambda name: _from_rosinality(arrays, name),
         "rosinality-decoder": lambda name: _from_rosinality(arrays, name),
+        "basicsr": lambda name: _from_basicsr(arrays, name),
+        "gfpgan-decoder": lambda name: _from_basicsr(arrays, name),
+        "genforce": lambda name: _from_genforce(arrays, name),
     }
-    get = readers.get(file_format, official)
-    return lambda name: torch.tensor(np.array(get(name), np.float32))
+    get, made = readers.get(file_format, official), made or {}
+    return lambda name: torch.tensor(np.array(made[name] if name in made else get(name), np.float32))
 
 
 def map_latents(
@@ -155,6 +164,8 @@ def _from_tensorflow(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     first, second = ("", "Conv") if r == 4 else ("Conv0_up", "Conv1")
     layer = {"conv0": first, "conv1": second, "torgb": "ToRGB", "skip": "Skip"}[rest[0]]
     leaf = ".".join(rest[1:])
+    if rest[0] == "torgb" and f"{block}/ToRGB/weight" not in arrays:  # a network that grew
+        block, layer = "synthesis", "ToRGB_lod0"
     if leaf == "noise_const":
         index = 0 if r == 4 else 2 * int(math.log2(r)) - (5 if rest[0] == "conv0" else 4)
         return arrays[f"synthesis/noise{index}"][0, 0]
@@ -191,3 +202,50 @@ def _from_rosinality(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if leaf == "bias":
         return arrays[f"{layer}.bias" if rest[0] == "torgb" else f"{layer}.activate.bias"].reshape(-1)
     return arrays[f"{layer}.noise.weight"][0]  # noise_strength
+
+
+def _from_basicsr(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    part, *rest = name.split(".")
+    if part == "mapping":
+        return arrays["latent_avg" if rest == ["w_avg"] else f"style_mlp.{int(rest[0][2:]) + 1}.{rest[1]}"]
+    if rest == ["const"]:
+        return arrays["constant_input.weight"][0]
+    index, to_rgb = _place(part, rest[0])
+    if rest[0] == "torgb":
+        layer = "to_rgb1" if to_rgb == 0 else f"to_rgbs.{to_rgb - 1}"
+    else:
+        layer = "style_conv1" if index == 0 else f"style_convs.{index - 1}"
+    leaf = ".".join(rest[1:])
+    if leaf == "noise_const":
+        return arrays[f"noises.noise{index}"][0, 0]
+    if leaf == "noise_strength":
+        return arrays[f"{layer}.weight"][0]
+    if leaf == "bias":
+        return arrays[f"{layer}.bias" if rest[0] == "torgb" else f"{layer}.activate.bias"].reshape(-1)
+    if leaf == "weight":
+        return arrays[f"{layer}.modulated_conv.weight"][0]
+    return arrays[f"{layer}.modulated_conv.modulation.{leaf.removeprefix('affine.')}"]
+
+
+def _from_genforce(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    part, *rest = name.split(".")
+    if part == "mapping":
+        return arrays["truncation.w_avg" if rest == ["w_avg"] else f"mapping.dense{rest[0][2:]}.{rest[1]}"]
+    if rest == ["const"]:
+        return arrays["synthesis.early_layer.const"][0]
+    index, to_rgb = _place(part, rest[0])
+    layer = {"torgb": f"synthesis.output{to_rgb}", "skip": f"synthesis.skip_layer{to_rgb - 1}"}
+    layer = layer.get(rest[0], f"synthesis.layer{index}")
+    leaf = ".".join(rest[1:])
+    if leaf == "noise_const":
+        return arrays[f"{layer}.noise"][0, 0]
+    array = arrays[f"{layer}.{leaf.replace('affine', 'style')}"]
+    if leaf == "weight" and rest[0] == "conv0":
+        return array[:, :, ::-1, ::-1]
+    return array + 1 if leaf == "affine.bias" else array
+
+
+def _place(block: str, layer: str) -> tuple[int, int]:
+    """Numbers, from 0, of a convolution among all of them and of its block."""
+    level = int(math.log2(int(block[1:]))) - 2
+    return max(0, 2 * level - (layer == "conv0")), level

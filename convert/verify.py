@@ -47,14 +47,15 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
     which = "g_ema" if like else _which(folder)
     found = stylegan2.find_in_content(path, content, which=which, like=like, **settings)
     with file_kinds.named(path):
-        found.weights()  # names everything that is missing or misshapen, before it is used
+        weights = found.weights()  # names everything that is missing or misshapen, before it is used
     if found.config != config:
         raise UserError(f"{folder} holds another network than {path}: {config} and {found.config}.")
 
     random = np.random.RandomState(SEED)
     z = random.standard_normal((SAMPLES, config.z_dim)).astype(np.float32)
     c = np.eye(config.c_dim, dtype=np.float32)[np.arange(SAMPLES) % config.c_dim] if config.c_dim else None
-    get = torch_forward.reader(found.format, found.arrays)
+    made = {path.removeprefix("synthesis/").replace("/", "."): weights[path] for path in found.made}
+    get = torch_forward.reader(found.format, found.arrays, made)
     rows = []
 
     def row(name: str, ours, theirs) -> None:

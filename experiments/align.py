@@ -91,9 +91,9 @@ def _align_one(options: AlignOptions, path: Path, folder: Path) -> None:
     from experiments.restore.faces import choose, quad_of, warn_if_cut
     from jaxgan import images
     from jaxgan.errors import UserError
-    from jaxgan.photos import alignment
+    from jaxgan.photos import alignment, photo_files
 
-    photo = images.read_photo(path)
+    photo = photo_files.read_photo(path)
     chosen = choose(photo, path, options.faces, say)
     size = (photo.shape[1], photo.shape[0])
     quads, crops, records = [], [], []

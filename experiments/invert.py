@@ -45,10 +45,10 @@ def run(options: InvertOptions) -> list[Path]:
     from experiments import networks
     from experiments.restore.jobs import collect
     from experiments.restore.pipeline import Engine
-    from jaxgan import images
+    from jaxgan.photos import photo_files
 
     devices = tuple(jax.local_devices())
-    jobs, root, is_single = collect(options, default=images.sample_photo_path(), device_count=len(devices))
+    jobs, root, is_single = collect(options, default=photo_files.sample_photo_path(), device_count=len(devices))
     generator, lpips = networks.load(options.networks.model, options.networks.lpips)
     engine = Engine(generator, lpips, devices, options.machines.batch_size)
     if is_single:

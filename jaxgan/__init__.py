@@ -8,6 +8,8 @@ from jaxgan.generator_config import GeneratorConfig
 from jaxgan.inversion import InversionResult, invert
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.restoration import has_inverse, restore
+from jaxgan.spectra import Spectrum, measure_spectrum
 
 __all__ = [
     "LPIPS",
@@ -21,7 +23,11 @@ __all__ = [
     "InversionConfig",
     "InversionResult",
     "Mask",
+    "Spectrum",
+    "has_inverse",
     "invert",
     "load_generator",
     "load_lpips",
+    "measure_spectrum",
+    "restore",
 ]

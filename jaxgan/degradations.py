@@ -12,8 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxgan.lpips import IMAGE_SHIFT
 
@@ -28,7 +27,27 @@ class Degradation(Protocol):
         """Degrades an image."""
 
     def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-        """Replaces, in an observed image, whatever stands where nothing was observed."""
+        """Replaces, in an observed image, whatever stands where nothing was observed by `IMAGE_SHIFT`.
+
+        LPIPS maps that colour (ImageNet's mean) to zero. The loss hides what is missing in the observed and in the
+        synthesised image alike, right before the features. In a hole the two are therefore equal whatever is
+        synthesised there, so no filling is favoured: a black (or any other) filling of the photograph never reaches
+        the loss. And since VGG16 pads its input with that same zero, a hole looks to it like the border of the
+        picture; a black hole would be a strong object with edges, whose features drown those of the pixels beside it.
+        Where nothing is missing the argument itself is returned.
+        """
+
+
+def observe(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    """Degrades an image and hides what is missing of it: what LPIPS compares and what people are shown."""
+    return degradation.hide_missing(degradation(image))
+
+
+def parts_of(degradation: Degradation) -> tuple[Degradation, ...]:
+    """The parts of a `Compose`, first to last; of anything else that itself."""
+    if isinstance(degradation, Compose):
+        return tuple(inner for part in degradation.parts for inner in parts_of(part))
+    return (degradation,)
 
 
 def pytree(cls: type[T]) -> type[T]:
@@ -73,13 +92,7 @@ class Identity(_CompleteObservation):
 @pytree
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """Observes the pixels where the mask is 1 (task `inpaint`).
-
-    Missing pixels are filled, in the observed and in the synthesised image alike, with the colour that LPIPS maps to
-    zero (ImageNet's mean). Inside the hole the two images are therefore equal whatever is synthesised there, so no
-    filling is favoured: a black (or any other) filling of the photograph never reaches the loss. And since VGG16 pads
-    its input with that same zero, a hole looks to it like the border of the picture; a black hole would be a strong
-    object with edges, whose features drown those of the pixels beside it.
+    """Observes the pixels where the mask is 1, and zero (mid-grey) elsewhere (task `inpaint`).
 
     Attributes:
       mask: `[H, W]`, 1 where the pixel is observed, 0 where it is missing.
@@ -88,10 +101,10 @@ class Mask:
     mask: Any  # as a leaf of a pytree it may be batched or abstract
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-        return jnp.where(self.mask[:, :, None] > 0.5, image, jnp.asarray(IMAGE_SHIFT)[None, None, :])
+        return jnp.where(self.mask[:, :, None] > 0.5, image, 0.0)
 
     def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-        return self(observed)
+        return jnp.where(self.mask[:, :, None] > 0.5, observed, IMAGE_SHIFT[None, None, :])
 
 
 @pytree
@@ -118,7 +131,7 @@ class GaussianBlur(_CompleteObservation):
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         rows, columns = (self._matrix(size) for size in image.shape[:2])
-        return jnp.einsum("yh,xw,hwc->yxc", rows, columns, image)
+        return jnp.einsum("yh,xw,hwc->yxc", rows, columns, image, precision="highest")
 
     @classmethod
     def for_resolution(cls, resolution: int) -> GaussianBlur:
@@ -133,18 +146,24 @@ class GaussianBlur(_CompleteObservation):
             raise ValueError(
                 f"kernel_size is {self.kernel_size}; expected an odd number below {2 * size} for {size} pixels."
             )
-        offsets = np.arange(-radius, radius + 1)
-        taps = jnp.exp(-0.5 * (offsets / self.sigma) ** 2)
-        taps = taps / jnp.sum(taps)
-        position = np.arange(size)[:, None] + offsets[None, :]  # [size, taps]
-        mirrored = size - 1 - np.abs(size - 1 - np.abs(position))
-        return jnp.einsum("ykx,k->yx", np.eye(size, dtype=np.float32)[mirrored], taps)
+
+        def tap(offset: Int[Array, "*shape"]) -> Float[Array, "*shape"]:
+            inside = jnp.abs(offset) <= radius
+            return jnp.where(inside, jnp.exp(-0.5 * (jnp.where(inside, offset, 0) / self.sigma) ** 2), 0.0)
+
+        to, from_ = jnp.arange(size)[:, None], jnp.arange(size)[None, :]
+        mirrored = jnp.where(from_ > 0, tap(-from_ - to), 0.0)  # seen again beyond the first pixel,
+        mirrored += jnp.where(from_ < size - 1, tap(2 * (size - 1) - from_ - to), 0.0)  # and beyond the last one
+        return (tap(from_ - to) + mirrored) / jnp.sum(tap(jnp.arange(-radius, radius + 1)))
 
 
 @pytree
 @dataclasses.dataclass(frozen=True)
 class Compose:
-    """Applies several degradations, first to last; a `Mask` comes last, as a hole in a photograph stays sharp.
+    """Applies several degradations, first to last.
+
+    A hole stays missing whatever comes after it: where a later part carries a hole's content (a blur does, over its
+    border), that is hidden, too. A hole in a photograph stays sharp if the `Mask` comes last.
 
     Attributes:
       parts: the degradations.
@@ -158,4 +177,13 @@ class Compose:
         return image
 
     def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-        return self.parts[-1].hide_missing(observed)
+        blank = jnp.zeros_like(observed)
+        holes = None  # not zero where a hole's content has come to
+        for part in self.parts:
+            if holes is not None:
+                holes = jnp.abs(part(holes) - part(blank))
+            if (hidden := part.hide_missing(blank)) is not blank:
+                holes = jnp.abs(hidden) + (0.0 if holes is None else holes)
+        if holes is None:
+            return observed
+        return jnp.where(jnp.any(holes > 0, -1, keepdims=True), IMAGE_SHIFT[None, None, :], observed)

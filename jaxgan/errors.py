@@ -9,3 +9,7 @@ class UserError(ValueError):
 
 class CheckpointError(UserError):
     """A file or folder holds no network of this project, or does not fit the network it claims to be."""
+
+
+class ImageError(UserError):
+    """A file cannot be used as the image asked for; the message is one line for the user."""

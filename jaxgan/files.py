@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jaxgan.errors import UserError
+
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path to write to in the body of a `with`; it takes the place of `path` once the body is done.
+def replacing(path: str | os.PathLike[str], suffix: str | None = None) -> Iterator[Path]:
+    """Yields a temporary path to write to; once the body of the `with` is done, that file takes the place of `path`.
 
-    The temporary path is always the same for a path, so that the next write removes what a killed process left. Two
-    processes must therefore not write one path at the same time.
+    If the body fails, the temporary file is removed and an earlier file at `path` stays as it was. The temporary name
+    is the same each time, so that the next write removes what a killed process left behind. Two processes must
+    therefore not write one path at the same time.
 
     Args:
       path: the file to write; its folder exists.
+      suffix: the end that the name must have, in lower case and with its dot, as `.png`; None allows any.
+    Raises:
+      UserError: `path` does not end in `suffix`, its folder is missing, or it is a folder.
     """
     path = Path(path)
+    if suffix is not None and path.suffix.lower() != suffix:
+        raise UserError(f"{path}: expected a name that ends in {suffix}: write to {path.with_suffix(suffix).name}")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; create it first")
+    if path.is_dir():
+        raise UserError(f"{path}: a folder of that name exists; choose another name or remove the folder")
     temporary = path.with_name(f".{path.name}")
     try:
         yield temporary

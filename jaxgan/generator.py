@@ -18,12 +18,16 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
 from jaxgan import ops
-from jaxgan.convolutions.convolution import conv2d
-from jaxgan.convolutions.winograd import Transformed
+from jaxgan.convolutions import Plan, conv2d
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.precision import prescale
 
 Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
+
+
+def as_rgb(image: Float[Array, "h w c"]) -> Float[Array, "h w 3"]:
+    """The colours of a network's image: grey (1 channel) is repeated, alpha (the last of 4) is left off."""
+    return jnp.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
 
 
 class Buffer(nnx.Variable):
@@ -51,12 +55,13 @@ class MappingNetwork(nnx.Module):
         self.config = config
         features = config.z_dim
         if config.c_dim:
-            self.embed = Dense(config.c_dim, config.w_dim, rngs=rngs)
-            features += config.w_dim
-        for index in range(config.mapping_layers):
-            layer = Dense(features, config.w_dim, lr_multiplier=config.mapping_lr_multiplier, rngs=rngs)
+            embedded = config.embed_features or config.w_dim
+            self.embed = Dense(config.c_dim, embedded, rngs=rngs)
+            features += embedded
+        for index, width in enumerate(config.mapping_widths):
+            layer = Dense(features, width, lr_multiplier=config.mapping_lr_multiplier, rngs=rngs)
             setattr(self, f"fc{index}", layer)
-            features = config.w_dim
+            features = width
         self.w_avg = Buffer(jnp.zeros(config.w_dim))
 
     def __call__(
@@ -107,7 +112,7 @@ class SynthesisLayer(nnx.Module):
     Computes and returns what `x` is: the convolution in its format, the rest in float32 before it is rounded.
     """
 
-    transformed: Transformed | None = None  # see `convolution.prepare`
+    plan: Plan | None = None  # see `convolutions.prepare`
 
     def __init__(
         self, config: GeneratorConfig, in_channels: int, out_channels: int, resolution: int, *, up: bool, rngs: nnx.Rngs
@@ -136,7 +141,7 @@ class SynthesisLayer(nnx.Module):
             kernel, styles, undo = prescale(kernel, styles)
             scale = scale * undo
         x, kernel = x * styles.astype(dtype)[None, None, :], kernel.astype(dtype)
-        x = ops.up_conv2d(x, kernel, self.resample_filter) if self.up else conv2d(x, kernel, self.transformed)
+        x = ops.up_conv2d(x, kernel, self.resample_filter, self.plan) if self.up else conv2d(x, kernel, self.plan)
         x = x * scale[None, None, :]  # [H, W, o], float32 from here on
         if noise is not None:
             x = x + self.noise_strength[...] * noise[:, :, None]

@@ -18,9 +18,11 @@ class GeneratorConfig:
       resolution: height and width of the image, a power of two from 4.
       z_dim, c_dim, w_dim: sizes of the input latent, of the class label (0: unconditional), of the mapped latent.
       mapping_layers: dense layers of the mapping network.
+      mapping_features: width between these layers, or None for `w_dim`.
+      embed_features: width of the embedded label, or None for `w_dim`.
       mapping_lr_multiplier: their learning-rate multiplier, which scales the stored weights.
       channel_base, channel_max: a block of resolution r has min(channel_base // r, channel_max) channels.
-      image_channels: channels of the image, 3 for RGB.
+      image_channels: channels of the image: 1 for grey, 3 for RGB, 4 for RGB and alpha.
       architecture: "skip" sums an RGB image over blocks, "resnet" has residual blocks, "orig" neither (Fig. 7).
       conv_clamp: largest magnitude of activations (networks trained with half precision), or None.
       resample_filter: taps of the up-sampling filter, normalised to sum 1 where used.
@@ -43,6 +45,8 @@ class GeneratorConfig:
     alignment_scale: float = 1.0
     source: str = ""
     source_sha256: str = ""
+    mapping_features: int | None = None
+    embed_features: int | None = None
 
     def __post_init__(self):
         problems = []
@@ -50,9 +54,14 @@ class GeneratorConfig:
             problems.append(f"resolution must be a power of two of at least 4, got {self.resolution}")
         if self.architecture not in ("skip", "resnet", "orig"):
             problems.append(f"architecture must be 'skip', 'resnet' or 'orig', got {self.architecture!r}")
-        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "image_channels"):
+        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max"):
             if getattr(self, name) < 1:
                 problems.append(f"{name} must be positive, got {getattr(self, name)}")
+        if self.image_channels not in (1, 3, 4):
+            problems.append(f"image_channels must be 1, 3 or 4, got {self.image_channels}")
+        for name in ("mapping_features", "embed_features"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                problems.append(f"{name} must be positive or None, got {getattr(self, name)}")
         if self.c_dim < 0:
             problems.append(f"c_dim must not be negative, got {self.c_dim}")
         if self.conv_clamp is not None and not self.conv_clamp > 0:
@@ -85,14 +94,19 @@ class GeneratorConfig:
         return 2 * len(self.block_resolutions)
 
     @property
+    def mapping_widths(self) -> tuple[int, ...]:
+        """Outputs of the mapping layers, in order."""
+        return (self.mapping_features or self.w_dim,) * (self.mapping_layers - 1) + (self.w_dim,)
+
+    @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
         """Shapes of the noise maps, one per 3x3 convolution, coarse to fine."""
         return tuple((r, r) for r in self.block_resolutions for _ in range(1 if r == 4 else 2))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """`(resolution, resolution, image_channels)`."""
-        return (self.resolution, self.resolution, self.image_channels)
+        """`(resolution, resolution, 3)`: what is observed and inverted is RGB, whatever channels the network has."""
+        return (self.resolution, self.resolution, 3)
 
     def channels(self, resolution: int) -> int:
         """Channels of the block of that resolution."""

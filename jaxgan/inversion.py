@@ -16,7 +16,7 @@ from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import NoiseMaps
-from jaxgan.lpips import LPIPS
+from jaxgan.lpips import LPIPS, check_size
 from jaxgan.optimization import LONGEST_CHUNK, InversionState, LossTerms
 
 
@@ -25,8 +25,9 @@ class InversionResult(NamedTuple):
 
     Attributes:
       ws: `[num_ws, w_dim]`.
-      noise: the optimised noise maps; `generator.synthesis(ws, noise)` is `image`.
+      noise: the optimised noise maps; `generator.synthesis(ws, noise)` gives `image` and `alpha`.
       image: `[H, W, 3]`, not degraded, not clipped.
+      alpha: `[H, W]`, of a network with 4 channels, else None.
       losses: every term of every step, each `[steps]`.
       returned_step: the step (from 0) in which the latents were rendered, or `steps` for those after the last one.
       state: where the run ended; given to `invert` with more steps it would go on.
@@ -35,6 +36,7 @@ class InversionResult(NamedTuple):
     ws: Float[Array, "num_ws w_dim"]
     noise: NoiseMaps
     image: Float[Array, "h w 3"]
+    alpha: Float[Array, "h w"] | None
     losses: LossTerms
     returned_step: int
     state: InversionState
@@ -57,7 +59,7 @@ def invert(
     Args:
       generator: the network, unchanged.
       lpips: the distance.
-      target: the observed (already degraded) image in [-1, 1], at the generator's resolution.
+      target: the observed (already degraded) image in [-1, 1], RGB at the generator's resolution.
       degradation: the operator assumed to have made it; `Identity()` for a plain inversion.
       config: settings.
       key: of all randomness (first noise maps, jitter).
@@ -68,9 +70,11 @@ def invert(
     Returns:
       Latents, noise maps, image and losses.
     Raises:
+      UserError: the generator's images are too small for LPIPS.
       ValueError: the target does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
     """
+    check_size(generator.config.resolution)
     if target.shape != generator.config.image_shape:
         raise ValueError(
             f"target has shape {target.shape}; this generator makes {generator.config.image_shape}. "
@@ -123,7 +127,9 @@ def result_of(
     kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
     kept = jax.tree.map(jnp.asarray, kept)
     ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)
-    return InversionResult(ws, kept.noise, optimization.render(generator, kept), losses, int(returned_step), state)
+    image = optimization.render(generator, kept)
+    alpha = optimization.render_alpha(generator, kept) if generator.config.image_channels == 4 else None
+    return InversionResult(ws, kept.noise, image, alpha, losses, int(returned_step), state)
 
 
 def template(generator: Generator, config: InversionConfig) -> tuple[InversionState, LossTerms]:

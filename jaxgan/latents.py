@@ -44,25 +44,43 @@ class WStatistics(NamedTuple):
     w_std: Float[Array, ""]
 
 
-def w_statistics(generator: Generator, *, samples: int = 10_000, seed: int = 123) -> WStatistics:
+def w_statistics(
+    generator: Generator, *, samples: int = 10_000, seed: int = 123, label: int | None = None
+) -> WStatistics:
     """Mean and spread of w over standard normal z, drawn as the reference projector draws them.
 
     Args:
-      generator: an unconditional network, or a conditional one, whose labels are then taken in turn.
+      generator: the network.
       samples: number of z.
       seed: of NumPy's legacy `RandomState`, so that the numbers equal those of the reference.
+      label: class of a class-conditional network, from 0; None takes all its classes in turn.
+    Raises:
+      ValueError: the network has no such class.
     """
-    ws = mapped_samples(generator, samples=samples, seed=seed)
+    ws = mapped_samples(generator, samples=samples, seed=seed, label=label)
     w_avg = jnp.mean(ws, 0)
     return WStatistics(w_avg, jnp.sqrt(jnp.sum((ws - w_avg[None, :]) ** 2) / ws.shape[0]))
 
 
-def mapped_samples(generator: Generator, *, samples: int, seed: int = 123) -> Float[Array, "n w_dim"]:
+def mapped_samples(
+    generator: Generator, *, samples: int, seed: int = 123, label: int | None = None
+) -> Float[Array, "n w_dim"]:
     """The latents w of standard normal z, as `w_statistics` takes them."""
     config = generator.config
+    check_label(generator, label)
     z = jnp.asarray(np.random.RandomState(seed).randn(samples, config.z_dim), jnp.float32)
-    labels = jnp.eye(config.c_dim)[jnp.arange(samples) % config.c_dim] if config.c_dim else None
+    classes = jnp.arange(samples) % config.c_dim if label is None and config.c_dim else jnp.full(samples, label or 0)
+    labels = jnp.eye(config.c_dim)[classes] if config.c_dim else None
     return _map(generator, z, labels)
+
+
+def check_label(generator: Generator, label: int | None) -> None:
+    """Raises ValueError if a label is given that a network does not have."""
+    classes = generator.config.c_dim
+    if label is not None and not classes:
+        raise ValueError(f"label is {label}; this generator is not class-conditional, leave the label away.")
+    if label is not None and not 0 <= label < classes:
+        raise ValueError(f"label is {label}; this generator has the labels 0 to {classes - 1}.")
 
 
 @jax.jit

@@ -36,3 +36,24 @@ def average_pool(x: Float[Array, "h w *c"], factor: int) -> Float[Array, "_ _ *c
     """Mean over `factor` x `factor` tiles."""
     height, width = x.shape[0] // factor, x.shape[1] // factor
     return jnp.mean(x.reshape(height, factor, width, factor, *x.shape[2:]), (1, 3))
+
+
+def area_resize(image: Float[Array, "n n c"], size: int) -> Float[Array, "{size} {size} c"]:
+    """Reduces a square image: each new pixel is the mean of the area it covers, parts of pixels counted as parts.
+
+    Args:
+      image: of `n` x `n` pixels.
+      size: of the result, at most `n`.
+    Raises:
+      ValueError: the image is smaller than that.
+    """
+    before = image.shape[0]
+    if not 1 <= size <= before:
+        raise ValueError(f"size is {size}; expected 1 to {before}, the size of the image.")
+    if before % size == 0:
+        return average_pool(image, before // size)
+    # In units of 1 / size of an old pixel, old pixel j lies from j * size on, new pixel i from i * before on.
+    new, old = jnp.arange(size)[:, None] * before, jnp.arange(before)[None, :] * size
+    common = jnp.minimum(new + before, old + size) - jnp.maximum(new, old)
+    weights = jnp.maximum(common, 0).astype(jnp.float32) / before  # [size, before], rows sum to 1
+    return jnp.einsum("yh,xw,hwc->yxc", weights, weights, image, precision="highest")

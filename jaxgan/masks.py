@@ -1,21 +1,22 @@
-"""Masks to hide parts of a picture with: 1 where the pixel is observed, 0 where it is missing."""
+"""Makes masks that hide parts of a picture: 1 where the pixel is observed, 0 where it is missing."""
 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
 
-def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) -> np.ndarray:
-    """Free-form brush strokes: random walks of straight pieces with round joints.
+def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) -> Float32[np.ndarray, "size size"]:
+    """Hides free-form brush strokes, which are random walks of straight pieces with round joints.
 
     Args:
-      seed: the same seed gives the same strokes, in proportion at every resolution.
-      resolution: pixels of the square mask.
+      seed: determines the strokes; at every resolution they are the same in proportion.
+      resolution: pixels along a side of the square mask.
       count: number of strokes.
-      width: of a stroke, as a share of the resolution.
+      width: width of a stroke as a share of the side.
     Returns:
-      float32 `[resolution, resolution]`.
+      1 where a pixel is observed, 0 under the strokes.
     References:
       Yu et al., "Free-Form Image Inpainting with Gated Convolution", 2019, Algorithm 1, arXiv 1806.03589 (the idea).
     """
@@ -41,9 +42,14 @@ def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) 
     return (reduced > 127).astype(np.float32)
 
 
-def box(resolution: int, left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """A missing rectangle; its sides are given as shares of the picture, from 0 to 1.
+def box(resolution: int, left: float, top: float, right: float, bottom: float) -> Float32[np.ndarray, "size size"]:
+    """Hides a rectangle.
 
+    Args:
+      resolution: pixels along a side of the square mask.
+      left, top, right, bottom: edges of the rectangle as shares of the side, from 0 to 1.
+    Returns:
+      1 where a pixel is observed, 0 where its centre lies in the rectangle.
     Raises:
       ValueError: the sides are out of order or range, or hide the whole picture.
     """
@@ -60,6 +66,10 @@ def box(resolution: int, left: float, top: float, right: float, bottom: float) -
     return mask
 
 
-def half(resolution: int) -> np.ndarray:
-    """The right half is missing."""
+def half(resolution: int) -> Float32[np.ndarray, "size size"]:
+    """Hides the right half.
+
+    Args:
+      resolution: pixels along a side of the square mask.
+    """
     return box(resolution, 0.5, 0.0, 1.0, 1.0)

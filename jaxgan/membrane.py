@@ -1,7 +1,8 @@
-"""Fills holes of a picture as smoothly as can be: the membrane spanned by the values around them.
+"""Fills the holes of a picture with a membrane: the smooth surface that the values around each hole span.
 
-References: Pérez, Gangnet, Blake, Poisson Image Editing, 2003, eq. 4: cloning g into f is g plus the membrane of f - g.
-Bornemann, Deuflhard, The cascadic multigrid method for elliptic problems, 1996.
+References:
+  Pérez, Gangnet, Blake, Poisson Image Editing, 2003, eq. 4 (cloning g into f gives g plus the membrane of f - g).
+  Bornemann, Deuflhard, The cascadic multigrid method for elliptic problems, 1996.
 """
 
 from __future__ import annotations
@@ -10,22 +11,27 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-SWEEPS = 32  # per level; what is left after them is measured in tests/test_membrane.py
+SWEEPS = 32
+"""Relaxation sweeps on each level; tests/test_membrane.py measures the error that is left after them."""
+
 OVER_RELAXATION = 1.8
-_STRIP = 512  # rows, an even number
+"""A sweep moves each value by this many times its distance from its neighbours' mean."""
+
+_STRIP = 512  # rows that are enlarged at once, an even number
 
 
 def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    """Solves Laplace's equation in the holes; no value crosses the border of the picture.
+    """Solves Laplace's equation in the holes, so that each value there is the mean of its four neighbours.
 
-    From coarse to fine: each level starts from the one of half its size and is relaxed by a fixed number of sweeps.
-    Memory: about 10 bytes per pixel of the holes' bounding box, and 40 per pixel of the holes.
+    At the border of the picture a value has fewer neighbours. The picture of half the size is solved first, in the same
+    way, then enlarged and relaxed by a fixed number of sweeps. This takes about 10 bytes of memory per pixel of the
+    holes' bounding box, and 40 per pixel of the holes.
 
     Args:
-      values: what is under the holes does not matter.
+      values: one channel of the picture; the values in the holes are ignored.
       hole: True where a value is to be found.
     Returns:
-      A copy of `values`, equal outside the holes.
+      A copy of `values` that differs from it in the holes only.
     Raises:
       ValueError: the holes cover everything.
     """
@@ -35,7 +41,7 @@ def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> F
         raise ValueError("the hole covers the whole picture; expected at least one known value around it")
     filled = values.copy()
     if hole.any():
-        box = _bounding_box(hole, margin=1)
+        box = bounding_box(hole, margin=1)
         filled[box] = _fill(filled[box], hole[box])
     return filled
 
@@ -57,7 +63,7 @@ def _fill(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def _blocks(values: np.ndarray) -> np.ndarray:
-    """Sums of blocks of 2x2, float32; an odd last row or column stands alone."""
+    """Sums blocks of 2x2 values, as float32; an odd last row or column stands alone."""
     sums = np.zeros([-(-side // 2) for side in values.shape], np.float32)
     for row in (0, 1):
         for column in (0, 1):
@@ -67,14 +73,14 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 
 
 def _enlarged_rows(coarse: np.ndarray, shape: tuple[int, int], rows: slice) -> np.ndarray:
-    """Some rows, the first an even one, of the picture of twice the size: linear between the blocks' centres."""
+    """Enlarges the picture to twice its size by linear interpolation, and returns some rows, from an even one on."""
     first, last = rows.start // 2, min(-(-rows.stop // 2), len(coarse))
     with_neighbours = np.pad(coarse[max(first - 1, 0) : last + 1], ((first == 0, last == len(coarse)), (0, 0)), "edge")
     return _doubled(_doubled(with_neighbours)[: shape[0] - rows.start].T, pad=True)[: shape[1]].T
 
 
 def _doubled(values: np.ndarray, *, pad: bool = False) -> np.ndarray:
-    """Twice as many rows, those of the first and the last, which are only neighbours, left out."""
+    """Doubles the rows; the first and the last serve as neighbours only, unless they are padded for it."""
     if pad:
         values = np.pad(values, ((1, 1), (0, 0)), mode="edge")
     before, here, after = values[:-2], values[1:-1], values[2:]
@@ -86,11 +92,11 @@ def _doubled(values: np.ndarray, *, pad: bool = False) -> np.ndarray:
 
 
 def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
-    """Sweeps of over-relaxed Gauss-Seidel over the hole, the squares of one colour of a chessboard after the other.
+    """Sweeps over the hole by over-relaxed Gauss-Seidel, each colour of a chessboard in turn.
 
     Args:
-      padded: the values with a border of one pixel; changed in place.
-      hole: without that border.
+      padded: the values with a border of one pixel; they are changed in place.
+      hole: True where a value is to be found; it has no such border.
     """
     flat, stride = padded.reshape(-1), padded.shape[1]
     rows, columns = np.nonzero(hole)
@@ -99,14 +105,15 @@ def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
     del rows, columns, index
     for _ in range(SWEEPS):
         for index in colours:
-            # Beyond the border stands what is inside of it: nothing flows across.
+            # A value beyond the border equals the one inside of it, so that nothing flows across.
             padded[0], padded[-1] = padded[1], padded[-2]
             padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
             mean = (flat[index - 1] + flat[index + 1] + flat[index - stride] + flat[index + stride]) * np.float32(0.25)
             flat[index] += np.float32(OVER_RELAXATION) * (mean - flat[index])
 
 
-def _bounding_box(hole: np.ndarray, margin: int) -> tuple[slice, slice]:
+def bounding_box(hole: Bool[np.ndarray, "H W"], margin: int) -> tuple[slice, slice]:
+    """Rows and columns that hold all of a hole, and a margin around it where the picture has it."""
     slices = ndimage.find_objects(hole.astype(np.uint8))[0]
     return tuple(
         slice(max(part.start - margin, 0), min(part.stop + margin, side))

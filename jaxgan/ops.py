@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan.convolutions.convolution import transposed_conv2d
+from jaxgan.convolutions import Plan, transposed_conv2d
 
 
 def normalize_2nd_moment(x: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -123,13 +123,13 @@ def upsample2d(x: Float[Array, "h w c"], taps: Sequence[float]) -> Float[Array, 
 
 
 def up_conv2d(
-    x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], taps: Sequence[float]
+    x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], taps: Sequence[float], plan: Plan | None = None
 ) -> Float[Array, "2*h 2*w o"]:
     """Zero insertion by 2, true convolution with a 3x3 `kernel`, then the resample filter `taps`.
 
     Unlike in `conv2d`, the kernel acts flipped: this is a transposed convolution of stride 2 with the stored weight.
     """
-    x = transposed_conv2d(x, kernel)  # [2h+1, 2w+1, o]
+    x = transposed_conv2d(x, kernel, plan)  # [2h+1, 2w+1, o]
     taps = np.asarray(taps, np.float64)
     first, last = (len(taps) - 1) // 2, (len(taps) - 2) // 2  # 1 and 1 for four taps
     return upfirdn2d(x, 2 * taps / taps.sum(), padding=(first, last, first, last))

@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,9 +17,9 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
-from jaxgan.convolutions import convolution
-from jaxgan.degradations import Degradation
-from jaxgan.generator import Generator, SynthesisNetwork
+from jaxgan.convolutions import prepare
+from jaxgan.degradations import Degradation, Grayscale, observe, parts_of
+from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
 from jaxgan.lpips import LPIPS, Features, distance
@@ -93,10 +94,18 @@ class InversionState(NamedTuple):
     best_step: Int[Array, ""]
 
 
-def make_prior(generator: Generator, config: InversionConfig) -> Prior:
-    """Computes what all images of a network share."""
-    statistics = latents_lib.w_statistics(generator, samples=config.w_samples)
-    drawn = start.draw_samples(generator, samples=config.start_samples) if config.start_samples else None
+def make_prior(generator: Generator, config: InversionConfig, *, label: int | None = None) -> Prior:
+    """Computes what all images of a network, or of one of its classes, share.
+
+    Args:
+      generator, config: the network and the numbers of samples.
+      label: class of a class-conditional network; None takes all its classes in turn.
+    Raises:
+      ValueError: the network has no such class.
+    """
+    statistics = latents_lib.w_statistics(generator, samples=config.w_samples, label=label)
+    count = config.start_samples
+    drawn = start.draw_samples(generator, samples=count, label=label) if count else None
     return Prior(statistics, drawn)
 
 
@@ -109,7 +118,13 @@ def make_problem(
     *,
     prior: Prior | None = None,
 ) -> Problem:
-    """Computes what stays fixed: features of the observation, the first w and, unless given, what images share."""
+    """Computes what stays fixed: features of the observation, the first w and, unless given, what images share.
+
+    Raises:
+      ValueError: a network of grey images is asked for colours.
+    """
+    if generator.config.image_channels == 1 and any(isinstance(part, Grayscale) for part in parts_of(degradation)):
+        raise ValueError("this network makes grey images; to give colours to a picture takes one of 3 channels.")
     if prior is None:
         prior = make_prior(generator, config)
     return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config.as_arrays(), prior)
@@ -138,7 +153,7 @@ def initial_state(
     return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
 
 
-@jax.jit
+@partial(jax.jit, static_argnames=("platform", "batch"))
 def run_chunk(
     generator: Generator,
     lpips: LPIPS,
@@ -146,13 +161,20 @@ def run_chunk(
     key: PRNGKeyArray,
     state: InversionState,
     chunk_steps: Int[ArrayLike, ""],
+    *,
+    platform: str | None = None,
+    batch: int = 1,
 ) -> tuple[InversionState, LossTerms]:
     """Runs steps without returning to Python, as many as are left of the run at most.
 
+    Args:
+      platform: what the program is made for (see `convolutions.prepare`); None for JAX's default.
+      batch: images that one device works on at once, under `jax.vmap`.
     Returns:
       The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
     """
-    generator, lpips = convolution.prepare(generator), convolution.prepare(lpips)
+    platform = jax.default_backend() if platform is None else platform
+    generator, lpips = (prepare(network, platform=platform, batch=batch) for network in (generator, lpips))
     left = problem.config.steps.astype(jnp.int32) - state.step
     length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
 
@@ -209,7 +231,7 @@ def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: La
     config = problem.config
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     synthesize, features_of = _networks_in(config)
-    image = problem.degradation(synthesize(generator.synthesis, ws, latents.noise))
+    image = observe(problem.degradation, synthesize(generator.synthesis, ws, latents.noise))
     features = features_of(lpips, _to_feature_size(image, config.feature_size))
     perceptual = distance(features, problem.target_features)
     noise_regularizer = losses.noise_regularizer(latents.noise)
@@ -224,7 +246,7 @@ def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
     formats = precision.FORMATS[config.precision]
 
     def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
-        return synthesis(ws, noise, dtype=formats.generator)
+        return as_rgb(synthesis(ws, noise, dtype=formats.generator))
 
     def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
         return lpips.features(image, dtype=formats.vgg)
@@ -237,6 +259,16 @@ def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
 @jax.jit
 def render(generator: Generator, latents: Latents) -> Float[Array, "h w 3"]:
     """The image of latents, not degraded, in float32."""
+    return as_rgb(_render(generator, latents))
+
+
+@jax.jit
+def render_alpha(generator: Generator, latents: Latents) -> Float[Array, "h w"]:
+    """The alpha channel of a network that has one, nominally in [-1, 1] like colours."""
+    return _render(generator, latents)[..., 3]
+
+
+def _render(generator: Generator, latents: Latents) -> Float[Array, "h w c"]:
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     with precision.products("float32"):
         return generator.synthesis(ws, latents.noise)
@@ -247,4 +279,4 @@ def _adam(config: InversionConfig) -> optax.GradientTransformation:
 
 
 def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
-    return losses.average_pool(image, image.shape[0] // size) if image.shape[0] > size else image
+    return losses.area_resize(image, size) if image.shape[0] > size else image

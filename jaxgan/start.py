@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from jaxgan import latents, losses
-from jaxgan.degradations import Degradation
-from jaxgan.generator import Generator
+from jaxgan.degradations import Degradation, observe
+from jaxgan.generator import Generator, as_rgb
 
 SIDE = 16
 """Images are compared after averaging to so many pixels: colours and pose, not texture."""
@@ -42,22 +42,22 @@ class Samples(NamedTuple):
     images: UInt8[Array, "n h w 3"]
 
 
-def draw_samples(generator: Generator, *, samples: int, seed: int = 123) -> Samples:
+def draw_samples(generator: Generator, *, samples: int, seed: int = 123, label: int | None = None) -> Samples:
     """Samples a network with its stored noise maps.
 
     Args:
       generator: the network.
       samples: how many.
-      seed: of NumPy's legacy `RandomState`, as in `latents.w_statistics`.
+      seed, label: as in `latents.w_statistics`.
     """
-    ws = latents.mapped_samples(generator, samples=samples, seed=seed)
+    ws = latents.mapped_samples(generator, samples=samples, seed=seed, label=label)
     return Samples(ws, _synthesize(generator, ws))
 
 
 @jax.jit
 def _synthesize(generator: Generator, ws: Float[Array, "n w_dim"]) -> UInt8[Array, "n h w 3"]:
     def picture(w: Float[Array, " w_dim"]) -> UInt8[Array, "h w 3"]:
-        image = generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws))
+        image = as_rgb(generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws)))
         return jnp.clip(jnp.rint((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
     return jax.lax.map(picture, ws, batch_size=AT_ONCE)
@@ -75,7 +75,7 @@ def guess(samples: Samples, degradation: Degradation, observed: Float[Array, "h 
     """
 
     def features(picture: UInt8[Array, "h w 3"]) -> Float[Array, " f"]:
-        return _reduced(degradation(picture.astype(jnp.float32) / 127.5 - 1))
+        return _reduced(observe(degradation, picture.astype(jnp.float32) / 127.5 - 1))
 
     x = jax.lax.map(features, samples.images, batch_size=AT_ONCE)  # [n, f]
     x_mean, w_mean = jnp.mean(x, 0), jnp.mean(samples.ws, 0)

@@ -15,8 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxgan import ops
-from jaxgan.convolutions.convolution import conv2d
-from jaxgan.convolutions.winograd import Transformed
+from jaxgan.convolutions import Plan, conv2d
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3x3 convolutions of each stage; 2x2 max pooling lies between stages."""
@@ -25,7 +24,7 @@ STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 class Convolution(nnx.Module):
     """3x3 convolution with bias, zero padding 1."""
 
-    transformed: Transformed | None = None  # see `convolution.prepare`
+    plan: Plan | None = None  # see `convolutions.prepare`
 
     def __init__(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
         scale = math.sqrt(2 / (9 * in_channels))  # He et al. 2015, arXiv 1502.01852: keeps the variance through ReLU
@@ -33,7 +32,7 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(out_channels))
 
     def __call__(self, x: Float[Array, "h w i"]) -> Float[Array, "h w o"]:
-        x = conv2d(x, self.kernel[...].astype(x.dtype), self.transformed)
+        x = conv2d(x, self.kernel[...].astype(x.dtype), self.plan)
         return x + self.bias[...].astype(x.dtype)[None, None, :]
 
 

@@ -22,6 +22,10 @@ def nhwc(x: np.ndarray) -> np.ndarray:
     return np.moveaxis(x, -3, -1)
 
 
+CASES = Path(__file__).parent / "cases"
+"""Checkpoints of the kinds that people have, random weights (cases/README.md)."""
+
+
 @partial(jax.jit, static_argnames="method")
 def call(network, *arguments, method: str = "__call__"):
     """A network as a compiled function, which all tests share."""

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from jaxgan import images
-from jaxgan.photos import alignment
+from jaxgan.photos import alignment, photo_files
 
 # Geometry and pictures of the published FFHQ recipe (NVlabs/ffhq-dataset 4826aa6, Pillow 13), computed by its own code
 # on made-up landmarks and synthetic pictures. case0..9: output 1024, geometry only; image0..2: output 64, pictures.
@@ -34,7 +34,7 @@ def hand_made_landmarks():
 
 
 def sample():
-    return images.read_photo(images.sample_photo_path())
+    return photo_files.read_photo(photo_files.sample_photo_path())
 
 
 # Every stored number is met: largest difference measured 0 px in quads, integers equal.
@@ -209,3 +209,25 @@ def test_face_outside_the_photo_is_refused(shift):
 def test_huge_face_in_a_small_photo_takes_little_memory():
     aligned = alignment.align(np.full((20, 30, 3), 9, np.uint8), hand_made_landmarks() * 1e6, 16)
     np.testing.assert_array_equal(aligned, np.full((16, 16, 3), 9))
+
+
+def test_a_chosen_box_is_cut_out_pixel_by_pixel():
+    photo = np.random.default_rng(0).integers(0, 256, (240, 260, 3), dtype=np.uint8)
+    quad = alignment.quad_from_box(30.0, 50.0, 94.0, 114.0)
+    np.testing.assert_array_equal(alignment.cut(photo, quad, 64, supersampling=1), photo[50:114, 30:94])
+    place = alignment.placement(alignment.plan_alignment(quad, (260, 240), 64), (260, 240), 64)
+    np.testing.assert_allclose(place.corners, [[30, 50], [30, 114], [94, 114], [94, 50]], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "box, match",
+    [
+        ((10, 20, 110, 100), r"10,20,110,100 is 100x80 pixels; expected a square, for example 10,10,110,110"),
+        ((10, 20, 10, 20), "10,20,10,20 is no box"),
+        ((10, 20, 5, 15), "expected x0,y0,x1,y1 with x0 < x1"),
+        ((0, 0, float("nan"), 1), "is no box"),
+    ],
+)
+def test_boxes_that_are_no_squares_are_refused(box, match):
+    with pytest.raises(ValueError, match=match):
+        alignment.quad_from_box(*map(float, box))

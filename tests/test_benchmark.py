@@ -16,7 +16,7 @@ from experiments.bench import flops
 from experiments.bench import report as benchmark_report
 from experiments.bench.cell import Cell
 from jaxgan import GeneratorConfig, InversionConfig, latents, optimization
-from jaxgan.convolutions.convolution import transposed_conv2d
+from jaxgan.convolutions import transposed_conv2d
 
 
 def test_operations_of_a_convolution_are_those_the_compiler_counts():

@@ -219,6 +219,42 @@ def test_a_half_finished_cache_is_no_problem(lpips, monkeypatch, tmp_path):
     np.testing.assert_array_equal(checkpoints.load_lpips().lin["relu5_3"][...], lpips.lin["relu5_3"][...])
 
 
+def test_a_damaged_cache_is_noticed_and_made_anew(lpips, monkeypatch, tmp_path):
+    """Weights of the right shape and of other numbers gave other distances without a word."""
+    shutil.copytree(checkpoints.cache_folder(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
+    folder = tmp_path / "lpips-vgg16"
+    checkpoints.load_lpips()
+    before = (folder / "config.json").stat().st_ino
+    checkpoints.load_lpips()
+    assert (folder / "config.json").stat().st_ino == before  # a whole one is left alone
+    tree = checkpoints.load_arrays(folder / "weights")
+    tree["lin"]["relu5_3"] = tree["lin"]["relu5_3"] * np.float32(2)
+    shutil.rmtree(folder / "weights")
+    checkpoints.save_arrays(folder / "weights", tree)
+    for damage in (lambda: None, lambda: (folder / "config.json").write_text("{")):
+        damage()
+        np.testing.assert_array_equal(checkpoints.load_lpips().lin["relu5_3"][...], lpips.lin["relu5_3"][...])
+        assert (folder / "config.json").stat().st_ino != before and os.listdir(tmp_path) == ["lpips-vgg16"]
+    again = checkpoints.load_arrays(folder / "weights")
+    np.testing.assert_array_equal(again["lin"]["relu5_3"], lpips.lin["relu5_3"][...])
+
+
+def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match=r"cannot be kept in .*: File exists\. Set \$JAXGAN_CACHE") as caught:
+        checkpoints.load_lpips()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_digest_of_weights_sees_names_shapes_and_numbers():
+    arrays = {"a/b": np.arange(6, dtype=np.float32), "c": np.zeros(2, np.float32)}
+    assert checkpoints.digest(arrays) == checkpoints.digest(dict(reversed(arrays.items())))
+    others = ({"a/c": arrays["a/b"]}, {"a/b": arrays["a/b"].reshape(2, 3)}, {"a/b": arrays["a/b"] + 1})
+    assert len({checkpoints.digest(other) for other in (*others, {"a/b": arrays["a/b"]})}) == 4
+
+
 def test_a_generator_is_no_lpips(saved):
     with pytest.raises(CheckpointError, match="holds a 'jaxgan-generator'; expected a 'jaxgan-lpips'"):
         checkpoints.load_lpips(saved)

@@ -7,7 +7,7 @@ import pytest
 from parity import REFERENCE
 
 from convert import inspection, stylegan2
-from convert.files.torch_files import Module, TensorflowNetwork
+from convert.files.stand_ins import Module, TensorflowNetwork
 from jaxgan.errors import UserError
 
 VALUES = [

@@ -9,7 +9,7 @@ import pytest
 from parity import relative_error
 from scipy import ndimage
 
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, observe
 
 FILL = (-0.030, -0.088, -0.188)  # ImageNet's mean in [-1, 1], as LPIPS v0.1 shifts by it
 
@@ -92,12 +92,13 @@ def test_grayscale_is_the_mean_of_the_channels():
     np.testing.assert_allclose(Grayscale()(image), [[[0.4] * 3, [0.2] * 3]], atol=1e-6)  # by hand
 
 
-def test_mask_fills_with_the_colour_lpips_maps_to_zero():
+def test_a_hole_is_zero_to_the_operator_and_imagenets_mean_to_lpips():
     image, mask = picture(0), stripes(0)
-    result = np.asarray(Mask(mask)(image))
+    degraded, seen = np.asarray(Mask(mask)(image)), np.asarray(observe(Mask(mask), image))
     assert 0 < np.count_nonzero(mask) < mask.size
     for y, x in np.ndindex(*mask.shape):
-        np.testing.assert_array_equal(result[y, x], image[y, x] if mask[y, x] else np.float32(FILL))
+        np.testing.assert_array_equal(degraded[y, x], image[y, x] if mask[y, x] else np.zeros(3))
+        np.testing.assert_array_equal(seen[y, x], image[y, x] if mask[y, x] else np.float32(FILL))
 
 
 def test_nothing_missing_changes_nothing():
@@ -112,7 +113,8 @@ LINEAR = {
     "identity": Identity(),
     "grayscale": Grayscale(),
     "blur": blur(1.3, 7),
-    "both": Compose((blur(1.3, 7), Grayscale())),
+    "mask": Mask(stripes(0)),
+    "blur, grey, mask": Compose((blur(1.3, 7), Grayscale(), Mask(stripes(0)))),
 }
 
 
@@ -193,14 +195,45 @@ def test_only_masks_hide_what_is_missing():
     np.testing.assert_array_equal(Compose((blur(1.0, 3), Mask(mask))).hide_missing(observed), hidden)
 
 
-def test_what_is_hidden_equals_what_is_degraded():
-    """Hiding an observation again changes nothing, whatever stood in the hole."""
-    image, mask = picture(7), stripes(7)
-    for degradation in (Mask(mask), Compose((Grayscale(), Mask(mask)))):
-        observed = degradation(image)
-        np.testing.assert_array_equal(degradation.hide_missing(observed), observed)
-        scratched = jnp.where(mask[:, :, None] == 1, observed, 1.0)
-        np.testing.assert_array_equal(degradation.hide_missing(scratched), observed)
+@pytest.mark.parametrize(
+    "parts", [("mask",), ("grey", "mask"), ("mask", "grey"), ("mask", "blur"), ("mask", "blur", "grey", "other")]
+)
+def test_what_was_in_a_hole_is_hidden_wherever_it_went(parts):
+    """Photographs that differ in the hole only, and were then damaged on, look the same to a loss."""
+    hole = jnp.ones((12, 10)).at[4:7, 3:6].set(0)
+    kinds = {
+        "mask": Mask(hole),
+        "grey": Grayscale(),
+        "blur": blur(0.8, 3),
+        "other": Mask(jnp.ones((12, 10)).at[0].set(0)),
+    }
+    degradation, photo = Compose(tuple(kinds[part] for part in parts)), picture(7)
+    pictures = [photo, jnp.where(hole[:, :, None] == 1, photo, 1.0)]
+    for part in parts:
+        pictures = [picture if part == "mask" else kinds[part](picture) for picture in pictures]
+    seen = [degradation.hide_missing(picture) for picture in pictures]
+    np.testing.assert_array_equal(*seen)
+    hidden = np.all(np.asarray(seen[0]) == np.float32(FILL), -1)
+    # by hand: 3x3 pixels, 5x5 once a kernel of three taps went over them, and the first row where that is missing, too
+    assert hidden.sum() == (25 if "blur" in parts else 9) + (10 if "other" in parts else 0)
+    np.testing.assert_array_equal(degradation.hide_missing(seen[0]), seen[0])
+    gradient = jax.grad(lambda image: jnp.sum(observe(degradation, image) * picture(4)))(photo)
+    assert not np.asarray(gradient)[np.asarray(hole) == 0].any() and np.isfinite(gradient).all()
+
+
+def test_a_blur_compiles_to_a_program_without_large_constants():
+    """The matrix of 256 pixels alone has 262 KB; in a program that computes it, it is temporary memory."""
+    image = jax.ShapeDtypeStruct((256, 256, 3), jnp.float32)
+    text = jax.jit(lambda f, image: f(image)).lower(blur(2.5, 13), image).as_text()
+    assert "stablehlo" in text and len(text) < 40_000  # seen: 18,400
+
+
+def test_second_derivatives_to_sigma_are_those_of_finite_differences():
+    image, weights = picture(1), picture(2)
+    slope = jax.grad(lambda sigma: jnp.sum(GaussianBlur(sigma, 7)(image) * weights))
+    for sigma in (0.6, 1.3, 4.0):
+        expected = (slope(jnp.float32(sigma + 0.01)) - slope(jnp.float32(sigma - 0.01))) / 0.02
+        np.testing.assert_allclose(jax.grad(slope)(jnp.float32(sigma)), expected, rtol=5e-3, atol=5e-3)
 
 
 @pytest.mark.parametrize("name", LINEAR)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxgan import images
 from jaxgan.errors import UserError
-from jaxgan.photos import alignment, faces
+from jaxgan.photos import alignment, faces, photo_files
 
 needs_dlib = pytest.mark.skipif(find_spec("dlib") is None, reason="needs the package dlib-bin")
 needs_model = pytest.mark.skipif(
@@ -18,7 +18,12 @@ needs_model = pytest.mark.skipif(
 
 
 def sample():
-    return images.read_photo(images.sample_photo_path())
+    return photo_files.read_photo(photo_files.sample_photo_path())
+
+
+@pytest.fixture(scope="module")
+def sample_face():
+    return faces.find_faces(sample())[0]
 
 
 @needs_model
@@ -68,13 +73,12 @@ def test_sample_face_is_found_at_every_size(side):
 
 @needs_dlib
 @needs_model
-def test_reduced_photo_gives_landmarks_of_the_whole_photo(monkeypatch):
-    whole = faces.find_faces(sample())[0]
+def test_reduced_photo_gives_landmarks_of_the_whole_photo(monkeypatch, sample_face):
     monkeypatch.setattr(faces, "SCAN_PIXELS", 400 * 400)
     reduced = faces.find_faces(sample())[0]
     # dlib rounds landmarks to whole pixels, here of 1.28; another box moves them too. Measured: 0.44 on average, box 7.
-    assert np.abs(reduced.landmarks - whole.landmarks).mean() < 3
-    assert np.abs(np.subtract(reduced.box, whole.box)).max() < 20
+    assert np.abs(reduced.landmarks - sample_face.landmarks).mean() < 3
+    assert np.abs(np.subtract(reduced.box, sample_face.box)).max() < 20
 
 
 @needs_dlib
@@ -90,9 +94,8 @@ def test_faces_come_largest_first():
 
 @needs_dlib
 @needs_model
-def test_aligned_sample_is_upright_and_centred():
-    photo = sample()
-    aligned = alignment.align(photo, faces.find_faces(photo)[0].landmarks, 256)
+def test_aligned_sample_is_upright_and_centred(sample_face):
+    aligned = alignment.align(sample(), sample_face.landmarks, 256)
     landmarks = faces.find_faces(aligned)[0].landmarks
     eyes, mouth = landmarks[36:48].mean(axis=0), landmarks[[48, 54]].mean(axis=0)
     # By the recipe the point a tenth of the way from eyes to mouth is the middle, 127.5, and the eyes are level.
@@ -115,16 +118,17 @@ def test_a_badge_beside_a_sure_face_is_no_face():
 @needs_model
 def test_small_faces_of_a_group_are_found_in_tiles(monkeypatch):
     monkeypatch.setattr(faces, "SCAN_PIXELS", 700 * 700)
+    monkeypatch.setattr(faces, "ENLARGED_PIXELS", 4 * 530 * 1100)
     monkeypatch.setattr(faces, "TILE", 600)
-    photo = np.full((700, 1400, 3), 90, np.uint8)
-    photo[150:662, 100:612] = sample()
-    for left in (800, 1100):  # faces of 88 * 220 / 512 = 38 pixels: seen at 2.5 times the size or more
-        photo[200:420, left : left + 220] = images.resize(sample(), 220)
+    photo = np.full((530, 1100, 3), 90, np.uint8)
+    photo[10:522, 10:522] = sample()
+    for left in (550, 830):  # faces of 88 * 260 / 512 = 45 pixels: seen at twice the size
+        photo[200:460, left : left + 260] = images.resize(sample(), 260)
     assert len(faces.find_faces(photo)) == 1
     found = faces.find_faces(photo, thorough=True)
     eyes = [face.landmarks[36:48].mean(axis=0) for face in found]
     # Between the pupils at (203, 101), (246, 103) of the 512 pixels of the sample. Measured: within 2.
-    seen = [(100 + 224.5, 150 + 102)] + [(left + 224.5 * 220 / 512, 200 + 102 * 220 / 512) for left in (800, 1100)]
+    seen = [(10 + 224.5, 10 + 102)] + [(left + 224.5 * 260 / 512, 200 + 102 * 260 / 512) for left in (550, 830)]
     np.testing.assert_allclose(eyes[0], seen[0], atol=4)
     np.testing.assert_allclose(sorted(map(tuple, eyes[1:])), seen[1:], atol=4)
 
@@ -132,14 +136,14 @@ def test_small_faces_of_a_group_are_found_in_tiles(monkeypatch):
 @needs_dlib
 @needs_model
 @pytest.mark.parametrize("degrees", [35, 70, 180, -60])
-def test_turned_faces_are_found_and_measured_with_level_eyes(degrees):
-    upright = faces.find_faces(sample())[0].landmarks
+def test_turned_faces_are_found_and_measured_with_level_eyes(degrees, monkeypatch, sample_face):
+    monkeypatch.setattr(faces, "ENLARGED_PIXELS", 1)  # nothing is found in the enlarged photo either, only later
     turned = Image.fromarray(sample()).rotate(-degrees, Image.Resampling.BICUBIC, expand=True)
     found = faces.find_faces(np.array(turned))
     assert len(found) == 1
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # clockwise on the screen
-    expected = (upright - 255.5) @ turn + np.array(turned.size) / 2 - 0.5
+    expected = (sample_face.landmarks - 255.5) @ turn + np.array(turned.size) / 2 - 0.5
     # Measured: 0.4 to 0.6 px on average in a face of 88 px; without levelling 5.8 px at 35 degrees.
     assert np.abs(found[0].landmarks - expected).mean() < 1.5
 

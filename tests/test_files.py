@@ -1,31 +1,36 @@
-"""Files that appear whole or not at all."""
+import os
 
 import pytest
 
-from jaxgan import files
+from jaxgan.errors import UserError
+from jaxgan.files import replacing
 
 
-def test_a_file_is_replaced_at_once_when_the_body_is_done(tmp_path):
-    path = tmp_path / "numbers.csv"
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "record.json"
     path.write_text("old")
-    with files.replacing(path) as temporary:
+    with replacing(path, ".json") as temporary:
         temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+        assert temporary.suffix == ".json" and path.read_text() == "old"
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["record.json"]
 
 
-def test_a_failing_body_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "numbers.csv"
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "record.json"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:
-        temporary.write_text("half")
-        _ = 1 / 0
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="disk full"), replacing(path, ".json") as temporary:
+        temporary.write_text("ne")
+        raise OSError("disk full")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["record.json"]
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path):
-    path = tmp_path / "numbers.csv"
-    (tmp_path / ".numbers.csv").write_text("left by a killed process")
-    with files.replacing(path) as temporary:
-        temporary.write_text("new")
-    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+def test_paths_that_cannot_be_written_to_are_told(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    for name, match in {
+        "out.jpg": r"ends in \.png: write to out\.png",
+        "absent/out.png": "there is no folder .*absent; create it",
+        "folder.png": "a folder of that name",
+    }.items():
+        with pytest.raises(UserError, match=match), replacing(tmp_path / name, ".png"):
+            pass
+    assert os.listdir(tmp_path) == ["folder.png"]

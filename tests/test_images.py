@@ -1,10 +1,9 @@
 import os
-import struct
 import subprocess
 import sys
-import warnings
-import zlib
 
+import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxgan import images
+from jaxgan.errors import UserError
+from jaxgan.photos import photo_files
 
 RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
 
@@ -25,233 +26,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def png_header(width, height):
-    """A PNG file that declares a size and holds no pixels."""
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = [
-        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        for body in (chunk, b"IDAT" + zlib.compress(b""), b"IEND")
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
 def quarters():
     """16x24 (height x width): red, green over blue, white."""
     picture = np.zeros((16, 24, 3), np.uint8)
     picture[:8, :12], picture[:8, 12:], picture[8:, :12], picture[8:, 12:] = RED, GREEN, BLUE, WHITE
     return picture
-
-
-def corners(photo):
-    return [photo[y, x].tolist() for y in (0, -1) for x in (0, -1)]
-
-
-def test_sample_photo_is_read_unchanged():
-    photo = images.read_photo(images.sample_photo_path())
-    assert photo.shape == (512, 512, 3) and photo.dtype == np.uint8 and photo.flags.writeable
-    with Image.open(images.sample_photo_path()) as stored:
-        np.testing.assert_array_equal(photo, np.asarray(stored))
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm", "gif"])
-def test_lossless_formats_keep_every_pixel(tmp_path, suffix):
-    path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(quarters()).save(path)
-    np.testing.assert_array_equal(images.read_photo(path), quarters())
-
-
-# Where the corners red, green / blue, white of the upright picture are stored, for each EXIF orientation. By EXIF's
-# definition the value names the sides that the stored row 0 and column 0 show: 6 = right, top; 8 = left, bottom; ...
-@pytest.mark.parametrize(
-    "orientation, stored",
-    [
-        (1, lambda p: p),
-        (2, lambda p: p[:, ::-1]),
-        (3, lambda p: p[::-1, ::-1]),
-        (4, lambda p: p[::-1]),
-        (5, lambda p: p.swapaxes(0, 1)),  # row 0 is the left side, read from the top
-        (6, lambda p: p.swapaxes(0, 1)[::-1]),  # row 0 is the right side, read from the top
-        (7, lambda p: p.swapaxes(0, 1)[::-1, ::-1]),  # row 0 is the right side, read from the bottom
-        (8, lambda p: p.swapaxes(0, 1)[:, ::-1]),  # row 0 is the left side, read from the bottom
-    ],
-)
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_exif_rotation_is_applied(tmp_path, orientation, stored, suffix):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(np.ascontiguousarray(stored(quarters()))).save(path, exif=exif, quality=95, subsampling=0)
-    photo = images.read_photo(path)
-    # JPEG: largest difference measured 1.
-    np.testing.assert_allclose(corners(photo), [RED, GREEN, BLUE, WHITE], atol=0 if suffix == "png" else 8)
-    assert photo.shape == (16, 24, 3)
-
-
-@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])
-def test_unreadable_exif_leaves_the_photo_as_stored(tmp_path, exif):
-    path = tmp_path / "photo.jpg"
-    Image.fromarray(quarters()).save(path, exif=exif)
-    assert images.read_photo(path).shape == (16, 24, 3)
-
-
-def test_grayscale_and_bilevel_become_equal_channels(tmp_path):
-    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    Image.fromarray(ramp).save(tmp_path / "gray.png")
-    np.testing.assert_array_equal(images.read_photo(tmp_path / "gray.png"), np.repeat(ramp[..., None], 3, axis=2))
-    Image.fromarray(ramp >= 128).save(tmp_path / "bilevel.png")
-    expected = np.repeat(np.uint8(255) * (ramp >= 128)[..., None], 3, axis=2)
-    np.testing.assert_array_equal(images.read_photo(tmp_path / "bilevel.png"), expected)
-
-
-def test_palette_becomes_its_colours(tmp_path):
-    indices = np.arange(256, dtype=np.uint8).reshape(16, 16) % 3
-    picture = Image.fromarray(indices).convert("P")
-    picture.putpalette([*RED, *GREEN, 10, 20, 30])
-    picture.save(tmp_path / "palette.png")
-    expected = np.array([RED, GREEN, [10, 20, 30]], np.uint8)[indices]
-    np.testing.assert_array_equal(images.read_photo(tmp_path / "palette.png"), expected)
-    picture.save(tmp_path / "transparent.png", transparency=1)
-    expected[indices == 1] = WHITE
-    np.testing.assert_array_equal(images.read_photo(tmp_path / "transparent.png"), expected)
-
-
-def test_cmyk_becomes_rgb(tmp_path):
-    # Without a profile R = 255 (1 - C)(1 - K): C = 51 of 255, K = 0 gives 204; K = 255 gives black.
-    ink = np.zeros((16, 32, 4), np.uint8)
-    ink[:, :16] = [51, 0, 255, 0]
-    ink[:, 16:] = [0, 0, 0, 255]
-    Image.fromarray(ink, mode="CMYK").save(tmp_path / "ink.tif")
-    assert corners(images.read_photo(tmp_path / "ink.tif")) == [[204, 255, 0], [0, 0, 0]] * 2
-
-
-def test_transparency_is_laid_over_white(tmp_path):
-    picture = np.zeros((16, 16, 4), np.uint8)
-    picture[:, :8] = [100, 0, 200, 51]  # a fifth of the colour, four fifths of 255: 224, 204, 244
-    picture[:, 8:] = [1, 2, 3, 255]
-    Image.fromarray(picture).save(tmp_path / "alpha.png")
-    assert corners(images.read_photo(tmp_path / "alpha.png")) == [[224, 204, 244], [1, 2, 3]] * 2
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
-def test_16_bit_gray_is_scaled(tmp_path, suffix):
-    # v / 257 rounded: 129 is just above half a step, 128 just below.
-    values = np.zeros((16, 16), np.uint16)
-    values[0, :7] = [0, 128, 129, 257, 32896, 65407, 65535]
-    Image.fromarray(values).save(tmp_path / f"deep.{suffix}")
-    photo = images.read_photo(tmp_path / f"deep.{suffix}")
-    assert photo[0, :7, 0].tolist() == [0, 0, 1, 1, 128, 255, 255]
-    np.testing.assert_array_equal(photo[..., 0], photo[..., 2])
-
-
-@pytest.mark.parametrize("full", [1, 255])
-def test_floating_point_gray_is_scaled(tmp_path, full):
-    values = np.full((16, 16), 0.2 * full, np.float32)
-    values[0, 0] = full
-    Image.fromarray(values).save(tmp_path / "float.tif")
-    assert corners(images.read_photo(tmp_path / "float.tif")) == [[255] * 3, [51] * 3, [51] * 3, [51] * 3]
-
-
-@pytest.mark.parametrize("bad", [-1.0, 300.0, float("nan")])
-def test_floating_point_gray_of_another_range_is_refused(tmp_path, bad):
-    values = np.zeros((16, 16), np.float32)
-    values[3, 4] = bad
-    Image.fromarray(values).save(tmp_path / "float.tif")
-    with pytest.raises(images.ImageError, match=r"not within \[0, 1\] or \[0, 255\]"):
-        images.read_photo(tmp_path / "float.tif")
-
-
-def test_bad_files_are_refused_in_one_line(tmp_path):
-    (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "text.jpg").write_text("this is no picture\n" * 100)
-    whole = images.sample_photo_path().read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[:5000])
-    Image.fromarray(quarters()).resize((200, 200)).save(tmp_path / "whole.jpg")
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-300])
-    (tmp_path / "vector.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n")
-    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(tmp_path / "dot.png")
-    Image.fromarray(np.zeros((15, 400, 3), np.uint8)).save(tmp_path / "strip.png")
-    expected = {
-        "absent.png": "no such file",
-        ".": "a folder",
-        "empty.png": r"empty \(0 bytes\)",
-        "text.jpg": "not an image in a known format",
-        "cut.png": "damaged or unsupported image .*truncated",
-        "cut.jpg": "damaged or unsupported image .*truncated",
-        "vector.eps": "not an image in a known format",
-        "dot.png": "the image is 1x1 pixels; expected 16x16 or more",
-        "strip.png": "the image is 400x15 pixels",
-    }
-    for name, match in expected.items():
-        with pytest.raises(images.ImageError, match=match) as caught:
-            images.read_photo(tmp_path / name)
-        assert str(caught.value).startswith(str(tmp_path / name)) and "\n" not in str(caught.value)
-        assert "expected" in str(caught.value)
-
-
-def test_heic_without_its_package_is_explained(tmp_path, monkeypatch):
-    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(images.ImageError, match="needs the package pillow-heif: pip install.*convert HEIC"):
-        images.read_photo(tmp_path / "phone.heic")
-
-
-def test_heic_is_read_upright(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
-    large = np.kron(quarters(), np.ones((8, 8, 1), np.uint8))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # row 0 is the right side, read from the top
-    stored = Image.fromarray(np.ascontiguousarray(large.swapaxes(0, 1)[::-1]))
-    stored.save(tmp_path / "phone.heic", exif=exif.tobytes(), quality=95, chroma=444)
-    photo = images.read_photo(tmp_path / "phone.heic")
-    # Largest difference measured: 1.
-    np.testing.assert_allclose(corners(photo), [RED, GREEN, BLUE, WHITE], atol=8)
-    (tmp_path / "cut.heic").write_bytes((tmp_path / "phone.heic").read_bytes()[:400])
-    with pytest.raises(images.ImageError, match="cut.heic: "):
-        images.read_photo(tmp_path / "cut.heic")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes (os.mkfifo)")
-def test_named_pipe_is_refused_rather_than_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(images.ImageError, match="not an ordinary file"):
-        images.read_photo(tmp_path / "pipe.png")
-
-
-# Pillow warns about the first and refuses the second itself; 400 million pixels would take 1.2 GB if decoded.
-@pytest.mark.parametrize(
-    "width, height, match", [(10001, 10000, "10001x10000 = 100.0"), (20000, 20000, "more than 179")]
-)
-def test_too_large_is_refused_before_decoding(tmp_path, width, height, match):
-    (tmp_path / "large.png").write_bytes(png_header(width, height))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(images.ImageError, match=f"{match} million pixels; expected at most 100 million"):
-            images.read_photo(tmp_path / "large.png")
-
-
-def test_large_but_allowed_is_read_without_a_warning(tmp_path, monkeypatch):
-    # Pillow warns above its own limit, here 300 in place of 89 million, and refuses above twice that.
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    Image.fromarray(quarters()).save(tmp_path / "photo.png")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        np.testing.assert_array_equal(images.read_photo(tmp_path / "photo.png"), quarters())
-
-
-def test_mask_is_one_where_white(tmp_path):
-    values = np.full((16, 20), 255, np.uint8)
-    values[0, :4] = [0, 127, 128, 200]
-    Image.fromarray(values).save(tmp_path / "mask.png")
-    mask = images.read_mask(tmp_path / "mask.png")
-    assert mask.dtype == np.float32 and mask.shape == (16, 20)
-    assert mask[0, :4].tolist() == [0, 0, 1, 1] and mask[1:].all()
-
-
-def test_mask_that_observes_nothing_is_refused(tmp_path):
-    Image.fromarray(np.full((16, 16), 127, np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(images.ImageError, match="black everywhere.*white = keep, black = fill in"):
-        images.read_mask(tmp_path / "mask.png")
 
 
 def test_to_float_and_back_is_the_identity():
@@ -315,7 +94,7 @@ def test_png_keeps_every_pixel(tmp_path, kind):
     path = tmp_path / "out.png"
     path.write_bytes(b"old")
     images.write_png(path, quarters() if kind == "uint8" else images.to_float(quarters()))
-    np.testing.assert_array_equal(images.read_photo(path), quarters())
+    np.testing.assert_array_equal(photo_files.read_photo(path), quarters())
     assert os.listdir(tmp_path) == ["out.png"]
 
 
@@ -338,11 +117,11 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
 
 def test_png_is_not_written_to_a_bad_path_or_from_a_bad_array(tmp_path, unchecked):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(images.ImageError, match=r"ends in \.png: write to out\.png"):
+    with pytest.raises(UserError, match=r"ends in \.png: write to out\.png"):
         images.write_png(tmp_path / "out.jpg", quarters())
-    with pytest.raises(images.ImageError, match="there is no folder .*absent; create it"):
+    with pytest.raises(UserError, match="there is no folder .*absent; create it"):
         images.write_png(tmp_path / "absent" / "out.png", quarters())
-    with pytest.raises(images.ImageError, match="a folder of that name"):
+    with pytest.raises(UserError, match="a folder of that name"):
         images.write_png(tmp_path / "folder.png", quarters())
     with pytest.raises(ValueError, match=r"\[H, W, 3\] of uint8, got uint8 \[16, 24\]"):
         images.write_png(tmp_path / "out.png", quarters()[..., 0])
@@ -352,7 +131,7 @@ def test_png_is_not_written_to_a_bad_path_or_from_a_bad_array(tmp_path, unchecke
 
 
 def test_gif_holds_every_frame_and_rests_on_the_last(tmp_path):
-    sample = images.resize(images.read_photo(images.sample_photo_path()), 64)
+    sample = images.resize(photo_files.read_photo(photo_files.sample_photo_path()), 64)
     frames = [sample, sample[:, ::-1], sample[::-1]]
     images.write_gif(tmp_path / "out.gif", [images.to_float(frame) for frame in frames], milliseconds=80)
     with Image.open(tmp_path / "out.gif") as animation:
@@ -380,3 +159,44 @@ def test_import_needs_no_heavy_package():
     code = "import sys; import jaxgan.images; print(sorted({'dlib', 'skimage', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
+def test_images_of_another_kind_are_refused(convert):
+    levels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    images.check_image(convert(images.to_float(levels)), "truth")
+    images.check_image(convert(np.full((2, 2, 3), 3.0, np.float16)), "truth")  # an unclipped image of a generator
+    with pytest.raises(TypeError, match=r"truth is an array of uint8; expected .* \[-1, 1\]: jaxgan.images.to_float"):
+        images.check_image(convert(levels), "truth")
+    with pytest.raises(TypeError, match="an array of bool"):
+        images.check_image(convert(levels > 3), "truth")
+    with pytest.raises(ValueError, match=r"truth has values from 0 to 47; expected .* use image / 127.5 - 1"):
+        images.check_image(convert(levels.astype(np.float32)), "truth")
+    with pytest.raises(ValueError, match="values from nan"):
+        images.check_image(convert(np.full((2, 2), np.nan, np.float32)), "truth")
+
+
+def test_what_is_no_array_is_refused():
+    for image, name in (([[0.5]], "list"), (None, "NoneType"), (Image.new("RGB", (2, 2)), "Image")):
+        with pytest.raises(TypeError, match=f"observed is {name}; expected an array"):
+            images.check_image(image, "observed")
+
+
+def test_inside_of_a_transformation_only_the_type_is_looked_at():
+    def checked(image):
+        images.check_image(image, "image")
+        return image.sum()
+
+    large = jnp.full((2, 2), 200.0)
+    assert jax.jit(checked)(large) == 800 and jax.grad(checked)(large).shape == (2, 2)
+    assert jax.vmap(checked)(large).shape == (2,)
+    with pytest.raises(TypeError, match="an array of uint8"):
+        jax.jit(checked)(large.astype(jnp.uint8))
+
+
+def test_lpips_refuses_images_of_files(lpips, unchecked):
+    levels = np.zeros((16, 16, 3), np.uint8)
+    with pytest.raises(TypeError, match="image_a is an array of uint8"):
+        lpips(levels, levels)
+    with pytest.raises(ValueError, match="image_b has values from 0 to 255"):
+        lpips(jnp.zeros((16, 16, 3)), jnp.zeros((16, 16, 3)).at[0, 0].set(255))

@@ -28,7 +28,7 @@ from experiments.invert import main
 from experiments.options import Damage
 from experiments.restore import degrade
 from jaxgan import GeneratorConfig, checkpoints, images, masks
-from jaxgan.photos import alignment, faces
+from jaxgan.photos import alignment, faces, photo_files
 
 TASKS = ("invert", "inpaint", "deblur", "colorize")
 RUN = ("inpaint", "deblur")
@@ -41,7 +41,7 @@ HOLE = np.s_[7:12, 5:11]  # of the box, at 16 pixels: 0.45 to 0.75 of the height
 def crop(tmp_path_factory) -> Path:
     """A face crop of 16x16 pixels."""
     path = tmp_path_factory.mktemp("crop") / "crop.png"
-    images.write_png(path, images.resize(images.read_photo(images.sample_photo_path())[40:240, 120:320], 16))
+    images.write_png(path, images.resize(photo_files.read_photo(photo_files.sample_photo_path())[40:240, 120:320], 16))
     return path
 
 
@@ -199,8 +199,8 @@ def test_without_options_the_face_of_the_sample_portrait_is_found(tiny_network, 
     succeed("--task", "inpaint", *QUICK[:-1], "--model", tiny_network)
     folder = tmp_path / "outputs" / "inpaint-astronaut"
     assert {path.name for path in folder.iterdir()} == FILES
-    face = faces.find_faces(images.read_photo(images.sample_photo_path()))[0]
-    expected = alignment.align(images.read_photo(images.sample_photo_path()), face.landmarks, 16)
+    face = faces.find_faces(photo_files.read_photo(photo_files.sample_photo_path()))[0]
+    expected = alignment.align(photo_files.read_photo(photo_files.sample_photo_path()), face.landmarks, 16)
     np.testing.assert_array_equal(pixels(folder / "truth.png"), expected)
     assert record(folder)["settings"]["image"].endswith("astronaut.png")
 
@@ -321,7 +321,7 @@ def test_nothing_is_replaced_before_the_photograph_can_be_read(finished, argumen
 def unusable(tmp_path_factory) -> Path:
     """A folder of files that cannot be used."""
     folder = tmp_path_factory.mktemp("unusable")
-    (folder / "truncated.png").write_bytes(images.sample_photo_path().read_bytes()[:50_000])
+    (folder / "truncated.png").write_bytes(photo_files.sample_photo_path().read_bytes()[:50_000])
     images.write_png(folder / "dot.png", np.zeros((1, 1, 3), np.uint8))
     images.write_png(folder / "wide.png", np.zeros((40, 80, 3), np.uint8))
     images.write_png(folder / "small_mask.png", np.full((32, 32, 3), 255, np.uint8))

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from parity import relative_error
 
-from jaxgan import latents
+from jaxgan import latents, start
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
 
@@ -50,6 +50,24 @@ def test_w_statistics_equal_numpy(c_dim):
     assert relative_error(statistics.w_avg, w.mean(0)) < 1e-6  # largest seen: 7e-8
     spread = np.sqrt(((w - w.mean(0)) ** 2).sum() / 50)
     np.testing.assert_allclose(statistics.w_std, spread, rtol=1e-6)  # largest seen: 7e-8
+
+
+def test_a_label_is_the_only_class_that_is_drawn():
+    generator = network(3)
+    z = np.random.RandomState(7).randn(50, 6)
+    for label in (0, 2):
+        w = slow_mapping(generator, z, np.eye(3)[np.full(50, label)])
+        statistics = latents.w_statistics(generator, samples=50, seed=7, label=label)
+        assert relative_error(statistics.w_avg, w.mean(0)) < 1e-6
+        drawn = start.draw_samples(generator, samples=50, seed=7, label=label).ws
+        np.testing.assert_array_equal(drawn, latents.mapped_samples(generator, samples=50, seed=7, label=label))
+
+
+def test_labels_that_a_network_does_not_have_are_told():
+    with pytest.raises(ValueError, match=r"label is 3; this generator has the labels 0 to 2"):
+        latents.w_statistics(network(3), samples=5, label=3)
+    with pytest.raises(ValueError, match=r"label is 0; this generator is not class-conditional"):
+        start.draw_samples(network(0), samples=5, label=0)
 
 
 def test_w_statistics_depend_on_the_seed_and_nothing_else():

@@ -76,3 +76,36 @@ def test_average_pool_by_hand():
     channels = jnp.stack([x, -x], -1)
     np.testing.assert_array_equal(losses.average_pool(channels, 2)[..., 1], [[-2.5, -4.5], [-10.5, -12.5]])
     np.testing.assert_array_equal(losses.average_pool(channels, 1), channels)
+
+
+def slow_area_resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Every old pixel divided into `size` x `size` equal ones, of which every new one takes `n` x `n`."""
+    fine = np.repeat(np.repeat(np.asarray(image, np.float64), size, 0), size, 1)
+    n = len(image)
+    return fine.reshape(size, n, size, n, -1).mean((1, 3))
+
+
+@pytest.mark.parametrize(("before", "size"), [(8, 6), (12, 5), (7, 1), (16, 8), (6, 6)])
+def test_area_resize_equals_a_slow_mean(before, size):
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(before, before, 3)), jnp.float32)
+    np.testing.assert_allclose(losses.area_resize(image, size), slow_area_resize(image, size), atol=1e-6)
+
+
+def test_area_resize_by_hand():
+    row = jnp.asarray([3.0, 6.0, 9.0])  # the middle one is shared
+    expected = [[(3 + 6 / 2) / 1.5, (6 / 2 + 9) / 1.5]] * 2
+    np.testing.assert_allclose(losses.area_resize(jnp.tile(row, (3, 1))[:, :, None], 2)[:, :, 0], expected, rtol=1e-6)
+
+
+def test_the_gradient_of_area_resize_is_its_adjoint():
+    """<A x, y> = <x, A' y>, and every pixel weighs alike; seen: 2e-7."""
+    x, y = (jax.random.normal(jax.random.key(n), (n, n, 3)) for n in (16, 12))
+    resized, pullback = jax.vjp(lambda x: losses.area_resize(x, 12), x)
+    np.testing.assert_allclose(jnp.vdot(resized, y), jnp.vdot(x, pullback(y)[0]), rtol=1e-5)
+    np.testing.assert_allclose(pullback(jnp.ones_like(y))[0], np.full(x.shape, (12 / 16) ** 2), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_area_resize_does_not_enlarge():
+    with pytest.raises(ValueError, match="size is 9; expected 1 to 8, the size of the image"):
+        losses.area_resize(jnp.zeros((8, 8, 3)), 9)

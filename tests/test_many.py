@@ -22,6 +22,7 @@ from experiments.restore import batch_size, crops
 from experiments.runs import settings as run_settings
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
+from jaxgan.photos import photo_files
 
 HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
 
@@ -70,7 +71,7 @@ def test_a_folder_of_photographs(whole):
     with Image.open(whole / "contact_sheet.png") as sheet:
         assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 16) + 8)
         tile = np.asarray(sheet)[16:112, 288 + 8 : 288 + 8 + 96]
-    truth = images.read_photo(whole / "face1" / "truth.png")
+    truth = photo_files.read_photo(whole / "face1" / "truth.png")
     expected = Image.fromarray(truth).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(tile, np.asarray(expected))
 
@@ -303,7 +304,7 @@ def test_another_format_of_the_whole_photograph_is_written_on_resume(whole, face
     assert all((root / f"face{index}" / "restored.png").exists() for index in range(5))
     succeed(*options, "--paste-format", "tiff")
     for index in range(5):
-        written = [images.read_photo(root / f"face{index}" / f"restored.{suffix}") for suffix in ("png", "tif")]
+        written = [photo_files.read_photo(root / f"face{index}" / f"restored.{suffix}") for suffix in ("png", "tif")]
         np.testing.assert_array_equal(*written)
 
 

@@ -9,7 +9,7 @@ import pytest
 from parity import nhwc, relative_error
 
 from jaxgan import losses, ops
-from jaxgan.convolutions.convolution import conv2d
+from jaxgan.convolutions import conv2d
 
 RNG = np.random.default_rng(0)
 TAPS = (1.0, 3.0, 3.0, 1.0)

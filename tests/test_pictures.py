@@ -5,6 +5,7 @@ import pytest
 
 from experiments.runs import contact_sheet, pictures, report
 from jaxgan import images
+from jaxgan.photos import photo_files
 
 
 def picture(height: int, width: int, level: int) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_a_contact_sheet_shows_the_best_of_every_face_and_counts_the_others(tmp_
             images.write_png(tmp_path / name / "observed.png", picture(16, 16, 0))
     monkeypatch.setattr(contact_sheet, "MOST", 3)
     contact_sheet.write(tmp_path / "sheet.png", [tmp_path / name for name in "abc"])
-    sheet = images.read_photo(tmp_path / "sheet.png")
+    sheet = photo_files.read_photo(tmp_path / "sheet.png")
     assert sheet.shape == (96 + 16, 4 * (3 * 96) + 3 * 8, 3)  # two of b, and the tile that says "and 1 more"
     levels = [sheet[60, 296 * column + 2 * 96 + 48, 0] for column in range(4)]
     assert levels == [0, 50, 150, 255]

@@ -20,13 +20,14 @@ from experiments.restore import crops, finish
 from experiments.runs import report
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
+from jaxgan.photos import photo_files
 
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory, tiny_network):
     """`arguments(output)` of a command that inpaints a face crop."""
     crop = tmp_path_factory.mktemp("crop") / "crop.png"
-    images.write_png(crop, images.resize(images.read_photo(images.sample_photo_path())[40:240, 120:320], 16))
+    images.write_png(crop, images.resize(photo_files.read_photo(photo_files.sample_photo_path())[40:240, 120:320], 16))
     options = ("--task", "inpaint", *QUICK, "--model", tiny_network, "--image", crop, "--output")
     return lambda output: (*options, output)
 

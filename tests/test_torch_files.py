@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from convert.files import file_kinds, torch_files
-from convert.files.torch_files import CheckpointFileError, Module, flat_arrays
-from convert.files.torch_tensors import rebuild_tensor
+from convert.files.stand_ins import Module
+from convert.files.torch_files import flat_arrays
+from convert.files.torch_tensors import CheckpointFileError, rebuild_tensor
 
 REFERENCE = Path(__file__).parent / "reference"
 SNAPSHOTS = ["ada_tiny", "ada_cond_tiny", "ada_clamp_fp16_tiny", "ada_resnet_tiny"]

@@ -58,7 +58,7 @@ def test_every_command_has_an_entry_point_that_answers(site, tmp_path):
 
 
 def test_a_face_is_cut_out_in_another_folder(site, tmp_path):
-    program = "from jaxgan import images; print(images.sample_photo_path())"
+    program = "from jaxgan.photos import photo_files; print(photo_files.sample_photo_path())"
     photo = run(site, tmp_path, "-c", program).stdout.strip()
     assert photo.startswith(str(site))
     options = ("--eyes", "203,101,246,103", "--size", "32", "--output", "out")

@@ -3,12 +3,11 @@
 Three kinds are read: pickles of networks (`torch_utils.persistence` objects of the StyleGAN2-ADA and StyleGAN3
 projects, `dnnlib.tflib` ones of the TensorFlow era; the source text in them is ignored), files of `torch.save` (zip,
 and the legacy stream), and TorchScript archives, of which only the attributes are read. Globals that are not on a
-list are refused by name, and no size is believed unchecked.
+list are refused by name or become opaque (see `stand_ins`), and no size is believed unchecked.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import zipfile
 from collections.abc import Iterator
@@ -18,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from convert.files.file_kinds import named, opened_zip, recognise
+from convert.files.stand_ins import EasyDict, Module, Opaque, ScriptGlobals, ScriptObject, TensorflowNetwork, forgiving
 from convert.files.torch_tensors import (
-    STORAGE_TYPES,
     TENSOR_GLOBALS,
     CheckpointFileError,
     load_pickle,
@@ -28,80 +27,10 @@ from convert.files.torch_tensors import (
     read_storage,
     read_zip,
 )
-from jaxgan.pickles.safe_pickle import NUMPY_GLOBALS, brief
+from jaxgan.pickles import brief
 
 MAX_MODULES = 5_000
 """A module may be shared, so that a small file could describe an exponential tree; a 1024x1024 generator has 80."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Module:
-    """A `torch_utils.persistence` object: the name of its class and its `__dict__`."""
-
-    class_name: str
-    state: dict[str, Any]
-
-    def __setstate__(self, state: Any) -> None:
-        raise CheckpointFileError(f"a {brief(self.class_name)} is given a state twice.")
-
-    @property
-    def modules(self) -> dict[str, Module]:
-        """The direct submodules."""
-        return self._entries("_modules", Module)
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The module's own parameters and buffers; those that are None left out."""
-        return {**self._entries("_parameters", np.ndarray), **self._entries("_buffers", np.ndarray)}
-
-    def _entries(self, name: str, kind: type) -> dict[str, Any]:
-        entries = self.state.get(name, {})
-        if not isinstance(entries, dict) or not all(
-            isinstance(key, str) and (value is None or isinstance(value, kind)) for key, value in entries.items()
-        ):
-            raise CheckpointFileError(f"{name} of a {brief(self.class_name)} is no dict of {kind.__name__}.")
-        return {key: value for key, value in entries.items() if value is not None}
-
-
-class TensorflowNetwork:
-    """A `dnnlib.tflib.network.Network`: its pickled state, a dict."""
-
-    state: dict[str, Any]
-
-    def __init__(self) -> None:
-        self.state = {}
-
-    def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, dict):
-            raise CheckpointFileError("a TensorFlow network has no dict as its state.")
-        self.state = state
-
-
-class EasyDict(dict):
-    """`dnnlib.util.EasyDict`, empty as it is pickled."""
-
-    def __new__(cls) -> EasyDict:
-        return super().__new__(cls)
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        """Attributes would hide methods: an EasyDict has none."""
-        raise CheckpointFileError("an EasyDict is given attributes; it keeps them as entries.")
-
-
-class ScriptObject:
-    """An instance of a class defined inside a TorchScript archive; the attributes lie in `vars()`."""
-
-
-class _ScriptGlobals(dict):
-    """Allow-list of a TorchScript archive: every class of its own (`__torch__.*`) becomes an empty `ScriptObject`."""
-
-    def __missing__(self, key: tuple[str, str]) -> type:
-        if key[0] != "__torch__" and not key[0].startswith("__torch__."):
-            raise KeyError(key)
-        return self.setdefault(key, type("ScriptObject", (ScriptObject,), {}))
 
 
 def read_snapshot(path: str | os.PathLike) -> Any:
@@ -114,11 +43,11 @@ def read_snapshot(path: str | os.PathLike) -> Any:
       CheckpointFileError: truncated, damaged, or the file names a global that such snapshots do not need.
     """
     with _opened(path) as file:
-        return load_pickle(file, SNAPSHOT_GLOBALS)
+        return load_pickle(file, forgiving(NETWORK_GLOBALS))
 
 
 def read_tensors(path: str | os.PathLike) -> Any:
-    """Reads a file of `torch.save`: plain containers (a state dict, say) of NumPy arrays.
+    """Reads a file of `torch.save`: plain containers (a state dict, say) of NumPy arrays, or whole networks.
 
     Raises:
       CheckpointFileError: another kind of file, truncated, damaged, or a refused global.
@@ -126,12 +55,12 @@ def read_tensors(path: str | os.PathLike) -> Any:
     kind = recognise(path)
     if kind == "legacy":
         with _opened(path) as file:
-            return read_legacy(file, TENSOR_GLOBALS)
+            return read_legacy(file, forgiving(NETWORK_GLOBALS))
     if kind != "zip":
         raise CheckpointFileError(f"{path} is of kind {kind!r}; expected a file written by torch.save.")
     with opened_zip(path) as archive:
         root = _zip_root(archive)
-        return read_zip(archive, f"{root}/data.pkl", f"{root}/data", TENSOR_GLOBALS)
+        return read_zip(archive, f"{root}/data.pkl", f"{root}/data", forgiving(NETWORK_GLOBALS))
 
 
 def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -149,7 +78,7 @@ def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
         lists = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
         own = {("torch.jit._pickle", name): lambda items: items for name in lists}
         own["torch.jit._pickle", "restore_type_tag"] = lambda value, type_name: value
-        allowed = _ScriptGlobals({**TENSOR_GLOBALS, **own})
+        allowed = ScriptGlobals({**TENSOR_GLOBALS, **own})
         attributes = read_zip(archive, f"{root}/data.pkl", f"{root}/data", allowed)
         constants = read_zip(archive, f"{root}/constants.pkl", f"{root}/constants", allowed)
     return flat_arrays(attributes) | {f"constants.{name}": array for name, array in flat_arrays(constants).items()}
@@ -165,15 +94,34 @@ def named_modules(module: Module) -> dict[str, Module]:
     return {name: leaf for name, leaf in _walk(module) if isinstance(leaf, Module)}
 
 
-def _walk(root: Any) -> Iterator[tuple[str, Any]]:
-    """Every node with its dotted name, depth first; iterative, since a file may nest as deeply as it likes."""
+def networks(value: Any) -> dict[str, Module]:
+    """The outermost modules, by dotted name: {"G_ema": ..., "D": ...}, or {"": ...} for one alone."""
+    modules = {name: node for name, node in _walk(value, whole=False) if isinstance(node, Module)}
+    return {name: node for name, node in modules.items() if node.state or not isinstance(node, Opaque)}
+
+
+def unknown_name(value: Any) -> str | None:
+    """Full name of the first class or function of an unknown project inside, if it is no module with arrays."""
+    for _, node in _walk(value):
+        if isinstance(node, Opaque) and not node.state:
+            return node.class_path
+        if isinstance(node, type) and issubclass(node, Opaque):
+            return node.class_path
+    return None
+
+
+def _walk(root: Any, *, whole: bool = True) -> Iterator[tuple[str, Any]]:
+    """Every node with its dotted name, depth first; iterative, since a file may nest as deeply as it likes.
+
+    Without `whole`, modules are not entered.
+    """
     stack, visited = [("", root)], 0
     while stack:
         name, node = stack.pop()
         yield name, node
         children: dict[Any, Any] = {}
         if isinstance(node, Module):
-            children = node.arrays | node.modules
+            children = node.arrays | node.modules if whole else {}
         elif isinstance(node, (dict, ScriptObject)):
             children = node if isinstance(node, dict) else vars(node)
         elif isinstance(node, (list, tuple)):
@@ -209,14 +157,14 @@ def _set(items: Any = ()) -> set:
     return set(items)
 
 
-SNAPSHOT_GLOBALS = {
-    **NUMPY_GLOBALS,
-    **{key: value for key, value in TENSOR_GLOBALS.items() if key not in STORAGE_TYPES},
+NETWORK_GLOBALS = {
+    **TENSOR_GLOBALS,
     ("torch.storage", "_load_from_bytes"): _load_storage,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _reconstruct_module,
     ("dnnlib.util", "EasyDict"): EasyDict,
     ("dnnlib.tflib.network", "Network"): TensorflowNetwork,
     ("builtins", "set"): _set,
+    ("__builtin__", "set"): _set,
 }
 
 

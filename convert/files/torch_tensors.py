@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from jaxgan import pickles
 from jaxgan.errors import UserError
-from jaxgan.pickles import safe_pickle
-from jaxgan.pickles.safe_pickle import MAX_RANK, NUMPY_GLOBALS, Globals, brief
+from jaxgan.pickles import MAX_RANK, NUMPY_GLOBALS, Globals, brief
 
 
 class CheckpointFileError(UserError):
@@ -48,11 +48,20 @@ STORAGE_TYPES: Globals = {("torch", f"{name}Storage"): StorageType(np.dtype(code
 class Inert:
     """Stands for an object that holds no weights, such as the `argparse.Namespace` of a training; it keeps nothing."""
 
-    def __init__(self, *arguments: Any):
+    def __init__(self, *arguments: Any, **options: Any):
         pass
 
     def __setstate__(self, state: Any) -> None:
         pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, item: Any) -> None:
+        """Drops an item of what was a list."""
+
+    def add(self, item: Any) -> None:
+        """Drops an item of what was a set."""
 
 
 class StateDict(OrderedDict):
@@ -107,11 +116,23 @@ def rebuild_parameter(data: np.ndarray, requires_grad: bool = True, hooks: Any =
     return data
 
 
+def rebuild_old_tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:
+    """`torch._utils._rebuild_tensor`, which PyTorch wrote before version 0.4."""
+    return rebuild_tensor(storage, offset, size, stride)
+
+
+def rebuild_parameter_with_state(data: np.ndarray, requires_grad: bool, hooks: Any, state: Any) -> np.ndarray:
+    """`torch._utils._rebuild_parameter_with_state`: a parameter with attributes, which are dropped."""
+    return data
+
+
 TENSOR_GLOBALS: Globals = {
     **STORAGE_TYPES,
     **NUMPY_GLOBALS,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor"): rebuild_old_tensor,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): rebuild_parameter_with_state,
     ("torch", "Size"): _size,
     ("torch", "device"): Inert,
     ("argparse", "Namespace"): Inert,
@@ -121,14 +142,14 @@ TENSOR_GLOBALS: Globals = {
 
 
 def load_pickle(file: BinaryIO, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None) -> Any:
-    """`safe_pickle.load` with the errors of this package.
+    """`pickles.load` with the errors of this package.
 
     Raises:
       CheckpointFileError: the pickle is truncated, damaged, claims more than it has, or names a refused global.
     """
     try:
-        return safe_pickle.load(file, allowed, persistent_load=persistent_load)
-    except safe_pickle.UnsafePickleError as error:
+        return pickles.load(file, allowed, persistent_load=persistent_load)
+    except pickles.UnsafePickleError as error:
         cause = error.__cause__  # an error of the functions above, raised while the pickle was read
         raise cause if isinstance(cause, CheckpointFileError) else CheckpointFileError(str(error)) from error
 
@@ -150,7 +171,9 @@ def read_legacy(file: BinaryIO, allowed: Globals) -> Any:
     file.seek(start)
     storages: dict[str, np.ndarray] = {}
 
-    def persistent_load(pid: Any) -> np.ndarray:
+    def persistent_load(pid: Any) -> Any:
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], type):
+            return pid[1]  # the class of a network that was saved whole; its source text comes with it
         key, dtype, count = _parse_storage_id(pid)
         if key not in storages:
             _check_budget(storages, count * dtype.itemsize, total)

@@ -6,7 +6,7 @@ import os
 import pickletools
 from collections.abc import Iterable
 
-from jaxgan.pickles.opcode_checks import MAX_OPCODES
+from jaxgan.pickles import MAX_OPCODES
 
 SIGNS = {
     "StyleGAN1": ("StyleMod",),
@@ -42,6 +42,6 @@ def name_in_pickle(path: str | os.PathLike) -> str | None:
                     names.update(argument.split(" "))  # a GLOBAL opcode has its module and name in one string
                 if index > MAX_OPCODES:
                     break
-    except (ValueError, OverflowError, MemoryError):
+    except (OSError, ValueError, OverflowError, MemoryError):
         pass  # damaged as well: what was seen so far will do
     return name_of(names)

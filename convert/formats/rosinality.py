@@ -10,50 +10,55 @@ References:
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from convert import rules
-from convert.found import Found
-from convert.inference import infer_channels, infer_taps, vector_size
+from convert.found import Found, assemble
+from convert.inference import check_square, count_layers, infer_channels, infer_mapping, taps_or_default, vector_size
 from convert.rules import BATCHED_CONV, BATCHED_FEATURES, CHANNELS, IDENTITY, LINEAR, MAP, SCALAR, ConversionError
 from jaxgan.generator_config import GeneratorConfig
 
 SIGN = "input.input"
 """The array by whose name these state dicts are told."""
 KERNEL = re.compile(r"convs\.\d{1,3}\.conv\.blur\.kernel|to_rgbs\.\d{1,3}\.upsample\.kernel")
-W_AVG_SAMPLES, W_AVG_SEED = 10_000, 123
-"""As the projector of StyleGAN2 estimates the mean latent."""
+Spelling = Callable[[str], str]
+"""Another project's name for one of these arrays."""
 
 
-def find(arrays: Mapping[str, np.ndarray], latent_avg: np.ndarray | None, *, name: str, **settings: Any) -> Found:
+def find(
+    arrays: Mapping[str, np.ndarray],
+    latent_avg: np.ndarray | None,
+    *,
+    name: str,
+    spelled: Spelling = str,
+    notes: Sequence[str] = (),
+    **settings: Any,
+) -> Found:
     """Finds the generator in a state dict.
 
     Args:
       arrays: {"style.1.weight": array, ...}
       latent_avg: the mean latent `[w_dim]`, or the same in every row `[num_ws, w_dim]`; None computes it.
       name: name of the format, for config.json.
+      spelled: how these names are spelled in the file.
+      notes: facts that a user should know.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
       ConversionError: it holds another network.
     """
-    config = _infer_config(arrays, settings)
+    config, more_notes = _infer_config(arrays, spelled, name, settings)
     ignored = dict.fromkeys(filter(KERNEL.fullmatch, arrays), "the taps are kept in the configuration")
-    found = Found(name, config, arrays, generator_table(config), ignored)  # checks the sizes
-    notes = ()
-    if latent_avg is None:
-        latent_avg = _mean_latent(arrays, config)
-        notes = (f"the file has no latent_avg: w_avg is the mean w of {W_AVG_SAMPLES} z of RandomState({W_AVG_SEED})",)
-    elif latent_avg.ndim == 2:
+    if latent_avg is not None and latent_avg.ndim == 2:
         if len(latent_avg) == 0 or not (latent_avg == latent_avg[:1]).all():
             raise ConversionError("the rows of latent_avg differ; a StyleGAN2 generator has one mean latent.")
         latent_avg = latent_avg[0]
-    return dataclasses.replace(found, arrays={**arrays, "latent_avg": latent_avg}, notes=notes)
+    arrays = arrays if latent_avg is None else {**arrays, "latent_avg": latent_avg}
+    table = {spelled(theirs): entry for theirs, entry in generator_table(config).items()}
+    return assemble(name, config, arrays, table, ignored, (*notes, *more_notes))
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:
@@ -91,50 +96,38 @@ def generator_table(config: GeneratorConfig) -> rules.Table:
     return table
 
 
-def _infer_config(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> GeneratorConfig:
-    blocks = sum(re.fullmatch(r"to_rgbs\.\d{1,2}\.bias", name) is not None for name in arrays)
-    layers = sum(re.fullmatch(r"style\.\d{1,3}\.weight", name) is not None for name in arrays)
-    first = arrays.get("style.1.weight")
-    if blocks > 10 or first is None or first.ndim != 2 or "to_rgb1.bias" not in arrays:
+def _infer_config(
+    arrays: Mapping[str, np.ndarray], spelled: Spelling, name: str, settings: Mapping[str, Any]
+) -> tuple[GeneratorConfig, Sequence[str]]:
+    blocks = count_layers(arrays, lambda index: spelled(f"to_rgbs.{index}.bias"))
+    layers = count_layers(arrays, lambda index: spelled(f"style.{index + 1}.weight"))
+    dense = [arrays[spelled(f"style.{index + 1}.weight")] for index in range(layers)]
+    if blocks > 10 or not dense or any(matrix.ndim != 2 for matrix in dense) or "to_rgb1.bias" not in arrays:
         raise ConversionError(
-            f"no generator of rosinality's: {blocks} blocks after the first, {layers} mapping layers."
+            f"no generator of the format {name}: {blocks} blocks after the first, {layers} mapping layers."
         )
     convs = {4: "conv1"} | {8 * 2**index: f"convs.{2 * index}" for index in range(blocks)}
+    check_square(arrays[spelled(SIGN)], max(convs))
     channel_base, channel_max = infer_channels(
-        {resolution: vector_size(arrays, f"{conv}.activate.bias") for resolution, conv in convs.items()}
+        {resolution: vector_size(arrays, spelled(f"{conv}.activate.bias")) for resolution, conv in convs.items()}
     )
+    w_dim, mapping_features = infer_mapping([matrix.shape[0] for matrix in dense])
     # Both kinds of kernel are stored times 4, the gain of up-sampling by 2.
-    kernels = {name: array / np.float32(4) for name, array in arrays.items() if KERNEL.fullmatch(name)}
+    kernels = {name: array / array.dtype.type(4) for name, array in arrays.items() if KERNEL.fullmatch(name)}
+    taps, notes = taps_or_default(kernels)
     try:
-        return GeneratorConfig(
+        config = GeneratorConfig(
             resolution=max(convs),
-            z_dim=first.shape[1],
-            w_dim=first.shape[0],
+            z_dim=dense[0].shape[1],
+            w_dim=w_dim,
             image_channels=arrays["to_rgb1.bias"].size,
             mapping_layers=layers,
+            mapping_features=mapping_features,
             channel_base=channel_base,
             channel_max=channel_max,
-            resample_filter=infer_taps(kernels),
+            resample_filter=taps,
             **settings,
         )
     except (TypeError, ValueError) as error:
         raise error if isinstance(error, ConversionError) else ConversionError(f"no configuration: {error}") from None
-
-
-def _mean_latent(arrays: Mapping[str, np.ndarray], config: GeneratorConfig) -> np.ndarray:
-    """Mean w over normal z: the mapping network in NumPy."""
-    z = np.random.RandomState(W_AVG_SEED).standard_normal((W_AVG_SAMPLES, config.z_dim)).astype(np.float32)
-    x = z / np.sqrt(np.mean(z**2, axis=1, keepdims=True) + 1e-8)  # [samples, features]
-    for index in range(config.mapping_layers):
-        weight, bias = arrays.get(f"style.{index + 1}.weight"), arrays.get(f"style.{index + 1}.bias")
-        if (
-            weight is None
-            or bias is None
-            or weight.shape != (config.w_dim, x.shape[1])
-            or bias.shape != (config.w_dim,)
-        ):
-            raise ConversionError(f"style.{index + 1} is missing or misshapen, and w_avg depends on it.")
-        gain = np.float32(config.mapping_lr_multiplier)
-        x = x @ weight.T * (gain / np.float32(math.sqrt(x.shape[1]))) + bias * gain
-        x = np.where(x > 0, x, np.float32(0.2) * x) * np.float32(math.sqrt(2))
-    return x.mean(0, dtype=np.float64).astype(np.float32)
+    return config, notes

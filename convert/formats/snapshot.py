@@ -9,18 +9,22 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
+
+import numpy as np
 
 from convert.files import torch_files
-from convert.files.torch_files import Module
-from convert.formats import official_names, other_networks
-from convert.found import Found
-from convert.inference import infer_channels, infer_taps, number, plain
-from convert.rules import ConversionError
+from convert.files.stand_ins import Module
+from convert.formats import official_names, other_networks, roles
+from convert.formats.roles import Which
+from convert.found import Found, assemble
+from convert.inference import check_square, infer_channels, infer_mapping, number, plain, taps_or_default
+from convert.rules import ConversionError, NothingFoundError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 FORMAT = "stylegan2-ada-pytorch"
 FORMAT_SG3 = "stylegan3-project"
@@ -42,52 +46,58 @@ OTHER_ENTRIES = ("G", "D", "G_ema", "training_set_kwargs", "augment_pipe")
 """What a snapshot has at its top: the networks (one of which is converted) and settings of the training."""
 
 
-def find(snapshot: Mapping[Any, Any], *, which: Literal["g_ema", "g"], **settings: Any) -> Found:
+def find(snapshot: Module | Mapping[Any, Any], *, which: Which, **settings: Any) -> Found:
     """Finds a generator in a snapshot (`ffhq.pkl`, ...).
 
     Args:
-      snapshot: the pickled dict, of `torch_files.read_snapshot`.
+      snapshot: the pickled dict, of `torch_files.read_snapshot`, or a network that was saved alone.
       which: the exponential moving average of the weights, as a rule the better one, or the last weights.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
+      NothingFoundError: the generator is not there.
       ConversionError: it holds another network.
     """
-    key = {"g_ema": "G_ema", "g": "G"}[which]
-    network = snapshot.get(key)
-    if not isinstance(network, Module):
-        names = sorted(brief(name) for name, value in snapshot.items() if isinstance(value, Module))
-        raise ConversionError(f"there is no network {key}; the networks are {', '.join(names) or 'none'}.")
-    unknown = {str(name): value for name, value in snapshot.items() if name not in OTHER_ENTRIES}
-    if arrays := torch_files.flat_arrays(unknown):
-        raise ConversionError(f"{len(arrays)} arrays at the top are unknown: {', '.join(list(arrays)[:5])}.")
+    networks = torch_files.networks(snapshot)
+    generators = [name for name, network in networks.items() if is_generator(network)]
+    key = roles.choose(generators, which) if generators else {"g_ema": "G_ema", "g": "G"}[which]
+    if not generators and "" in networks:
+        key = ""  # one alone: its error says what it is
+    if key not in networks:
+        names = sorted(brief(name) for name in networks)
+        raise NothingFoundError(f"there is no network {key}; the networks are {', '.join(names) or 'none'}.")
+    network = networks[key]
     try:
-        return find_in_module(network, **settings)
+        found = find_in_module(network, **settings)
     except ConversionError as error:
-        classes = {
-            module.class_name
-            for value in snapshot.values()
-            if isinstance(value, Module)
-            for module in torch_files.named_modules(value).values()
-        }
-        names = torch_files.named_modules(network)
-        if other := other_networks.name_of({*classes, *names}):
+        modules = [named for value in networks.values() for named in torch_files.named_modules(value).values()]
+        classes = {module.class_name for module in modules}
+        if other := other_networks.name_of({*classes, *torch_files.named_modules(network)}):
             raise ConversionError(
                 f"this is a {other} network, not StyleGAN2; it cannot be converted ({error})"
             ) from error
         raise
+    beside = snapshot if isinstance(snapshot, dict) else {}
+    ignored = [brief(name) for name, value in beside.items() if name not in OTHER_ENTRIES and _is_counter(value)]
+    note = [f"ignored as settings or numbers of the training: {', '.join(ignored[:5])}"] if ignored else []
+    return dataclasses.replace(found, notes=(*found.notes, *note))
+
+
+def is_generator(network: Module) -> bool:
+    """Whether a module has the two parts of a StyleGAN generator, whichever it is."""
+    return network.modules.keys() >= {"mapping", "synthesis"}
+
+
+def _is_counter(value: Any) -> bool:
+    """Whether an entry has arrays, but no network."""
+    return not torch_files.networks(value) and bool(torch_files.flat_arrays(value))
 
 
 def find_in_module(network: Module, **settings: Any) -> Found:
     """Finds a generator that is already in memory; see `find`."""
-    config = infer_config(network, **settings)
-    arrays = torch_files.flat_arrays(network)
-    return Found(
-        format=_format(network),
-        config=config,
-        arrays=arrays,
-        table=official_names.generator_table(config),
-        ignored=dict.fromkeys(official_names.filter_names(config), official_names.IGNORED_FILTER),
-    )
+    config, notes = infer_config(network, **settings)
+    ignored = dict.fromkeys(official_names.filter_names(config), official_names.IGNORED_FILTER)
+    arrays, table = torch_files.flat_arrays(network), official_names.generator_table(config)
+    return assemble(_format(network), config, arrays, table, ignored, notes)
 
 
 def _format(network: Module) -> str:
@@ -95,9 +105,11 @@ def _format(network: Module) -> str:
     return FORMAT_SG3 if "fused_modconv_default" in network.modules["synthesis"].modules["b4"].state else FORMAT
 
 
-def infer_config(network: Module, **settings: Any) -> GeneratorConfig:
+def infer_config(network: Module, **settings: Any) -> tuple[GeneratorConfig, list[str]]:
     """Reads a generator's configuration off its modules.
 
+    Returns:
+      The configuration, and notes on what the file leaves open.
     Raises:
       ConversionError: not the StyleGAN2 architecture, or layers that contradict each other.
     """
@@ -118,19 +130,23 @@ def infer_config(network: Module, **settings: Any) -> GeneratorConfig:
         if name.endswith((".affine", ".embed")) and _attribute("bias_gain", module) != 1:
             raise ConversionError(f"{name} has a learning-rate multiplier; only mapping layers of StyleGAN2 have one.")
     resolution = max(blocks)
+    arrays = torch_files.flat_arrays(network)
+    check_square(arrays.get("synthesis.b4.const"), resolution)
     if _common("img_resolution", [network]) != resolution or _common("num_layers", [modules["mapping"]]) != len(dense):
         raise ConversionError(
             f"the network says it has another size than its {len(blocks)} blocks and {len(dense)} layers."
         )
     channel_base, channel_max = infer_channels({r: _features(block) for r, block in blocks.items()})
-    arrays = torch_files.flat_arrays(network)
-    filters = {name: array for name, array in arrays.items() if name.endswith("resample_filter")}
+    outputs = [_outputs(arrays, f"mapping.fc{index}") for index in range(len(dense))]
+    w_dim, mapping_features = infer_mapping(outputs)
+    embed_features = _outputs(arrays, "mapping.embed") if "mapping.embed" in modules else w_dim
+    taps, notes = taps_or_default({name: a for name, a in arrays.items() if name.endswith("resample_filter")})
     try:
-        return GeneratorConfig(
+        config = GeneratorConfig(
             resolution=resolution,
             z_dim=_size("z_dim", network),
             c_dim=_size("c_dim", network),
-            w_dim=_size("w_dim", network),
+            w_dim=w_dim,
             image_channels=_size("img_channels", network),
             mapping_layers=len(dense),
             mapping_lr_multiplier=number("bias_gain", _common("bias_gain", dense)),
@@ -138,13 +154,24 @@ def infer_config(network: Module, **settings: Any) -> GeneratorConfig:
             channel_max=channel_max,
             architecture=_common("architecture", blocks.values()),
             conv_clamp=None if (clamp := _common("conv_clamp", clamped)) is None else number("conv_clamp", clamp),
-            resample_filter=infer_taps(filters),
+            resample_filter=taps,
+            mapping_features=mapping_features,
+            embed_features=None if embed_features == w_dim else embed_features,
             **settings,
         )
     except ConversionError:
         raise
     except (TypeError, ValueError) as error:
         raise ConversionError(f"no StyleGAN2 configuration: {error}") from None
+    return config, notes
+
+
+def _outputs(arrays: Mapping[str, np.ndarray], name: str) -> int:
+    """Outputs of a dense layer."""
+    weight = arrays.get(f"{name}.weight")
+    if weight is None or weight.ndim != 2:
+        raise ConversionError(f"{name}.weight is missing or no matrix.")
+    return weight.shape[0]
 
 
 def _check_classes(modules: Mapping[str, Module]) -> None:

@@ -1,4 +1,4 @@
-"""Generators in state dicts: rosinality's, which describe themselves, and those under the official names, which do not.
+"""Generators in state dicts: those of several projects, which describe themselves, and the official ones, which do not.
 
 A state dict has arrays only. The official one does not say whether activations are clamped, or which learning-rate
 multiplier the mapping network has: that comes from the configuration of a network of the same training (`--like`).
@@ -11,43 +11,51 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from flax import nnx
 
-from convert.formats import official_names, other_networks, rosinality
-from convert.found import Found, check_sizes
-from convert.inference import infer_taps
-from convert.rules import ConversionError
+from convert.formats import basicsr, genforce, official_names, other_networks, roles, rosinality
+from convert.formats.roles import Which
+from convert.found import Found, assemble, check_sizes
+from convert.inference import check_square, infer_taps
+from convert.rules import ConversionError, NothingFoundError
 from jaxgan.checkpoints import DEMO_FOLDER
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
 
 FORMAT = "state-dict"
 OFFICIAL_SIGN = "synthesis.b4.const"
-PREFIXES = {
-    "g_ema": ("g_ema.", "G_ema.", "state_dict.decoder.", "decoder.", "state_dict.", ""),
-    "g": ("g.", "G."),
-}
-"""Where a generator may lie in a file of `torch.save`."""
-MEAN_LATENTS = ("latent_avg", "state_dict.latent_avg")
+SIGNS = (OFFICIAL_SIGN, rosinality.SIGN, basicsr.SIGN, genforce.SIGN)
+"""An array that each format's generators have, by its own name."""
+MEAN_LATENTS = ("latent_avg", "mean_latent")
+WRAPPERS = ("module", "state_dict", "model", "models", "net", "networks", "_orig_mod", "params", "params_ema")
+"""What is put before the names of all networks of a file."""
 
+ENCODER = "the encoder, which is another network"
+HYPERNETWORK = "a hypernetwork, which changes the weights for each photograph"
+AROUND = "GFPGAN's network around the decoder"
+TOLD = (ENCODER, HYPERNETWORK, AROUND)
+"""Reasons that a user should know: without these networks the generator makes other images than the whole does."""
 IGNORED = {
-    r"(g|g_ema|G|G_ema)\..*": "the other one of the two generators",
-    r"(d|D|discriminator|discriminator_state_dict)\..*": "the discriminator",
-    r"[a-z_]*optim[a-z_]*\..*": "the state of an optimizer",
-    r"(state_dict\.)?(encoder|encoder_[a-z_]+)\..*": "the encoder, which is another network",
-    r"(state_dict\.)?latent_avg": "the mean latent, which belongs to the averaged generator",
-    r"ada_aug_p|iter|global_step|opts\..*|args\..*": "a number of the training",
+    r"d|D|netD|critic_.*|.*discriminator.*": "the discriminator",
+    r".*optim.*|.*scheduler.*|.*scaler.*|.*rng.*|.*random_state.*|lr": "the state of the training",
+    r"e|E|encoder.*|.*_?encoder(_.*)?": ENCODER,
+    r"hyper.*|weight_?deltas?.*": HYPERNETWORK,
+    r"latent_avg|mean_latent": "the mean latent, which belongs to the averaged generator",
+    r"lpips.*|percept.*|vgg.*|arcface.*|facenet.*|face_pool.*|.*_loss.*|loss.*|criterion.*": "a part of the loss",
+    r"ada.*|augment.*": "the augmentation",
+    r"opts|args|config.*|progress|.*stats|.*history|metrics?|log.*": "settings or numbers of the training",
 }
-"""{pattern of names outside the generator: why it is not needed}"""
+"""{pattern of the first part of names beside the generator: why they are not needed}"""
+GFPGAN = r"conv_body.*|final_conv|final_linear|toRGB|condition_scale|condition_shift"
 
 
 def find(
     arrays: Mapping[str, np.ndarray],
     *,
-    which: Literal["g_ema", "g"],
+    which: Which,
     like: Path | None = None,
     **settings: Any,
 ) -> Found:
@@ -59,29 +67,83 @@ def find(
       like: config.json of a network of the same architecture, or its folder.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
-      ConversionError: there is no generator, something unknown besides it, or `like` is missing or unwanted.
+      NothingFoundError: the generator is not there.
+      ConversionError: there is something unknown besides it, or `like` is missing or unwanted.
     """
-    for prefix in PREFIXES[which]:
-        inner = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
-        if rosinality.SIGN in inner or OFFICIAL_SIGN in inner:
-            break
-    else:
-        raise ConversionError(_nothing_found(arrays, which))
-    is_rosinality = rosinality.SIGN in inner
-    latent_avg = next((arrays[name] for name in MEAN_LATENTS if name in arrays), None) if which == "g_ema" else None
-    outer = [name for name in arrays if not name.startswith(prefix)]
-    if not prefix:  # everything is at the top
-        inner.pop("latent_avg", None)
-    unknown = [n for n in outer if n not in MEAN_LATENTS and not any(re.fullmatch(p, n, re.DOTALL) for p in IGNORED)]
-    if unknown:
+    generators = signs(arrays)
+    if not generators:
+        raise NothingFoundError(_nothing_found(arrays, which))
+    last = ("generator",) if genforce.SIGN in generators.values() else ()
+    prefix = roles.choose(generators, which, last=last)
+    sign = generators[prefix]
+    inner, reasons = _split(arrays, prefix, [f"{other}." for other in generators if other != prefix])
+    if unknown := [name for name, reason in reasons.items() if reason is None]:
         shown = ", ".join(name[:80] for name in unknown[:5])
         raise ConversionError(f"{len(unknown)} arrays beside the generator are unknown: {shown}.")
-    if is_rosinality:
-        if like is not None:
-            raise ConversionError("a state dict of rosinality's describes itself; leave --like away.")
-        name = "rosinality-decoder" if prefix.endswith("decoder.") else "rosinality"
-        return rosinality.find(inner, latent_avg, name=name, **settings)
-    return _find_official(inner, like, settings)
+    latent_avg = _mean_latent(prefix, inner, arrays) if which == "g_ema" else None
+    if sign != OFFICIAL_SIGN and like is not None:
+        raise ConversionError("a state dict of this format describes itself; leave --like away.")
+    if sign == OFFICIAL_SIGN:
+        found = _find_official(inner, like, settings)
+    elif sign == genforce.SIGN:
+        found = genforce.find(inner, **settings)
+    elif sign == basicsr.SIGN:
+        name = basicsr.FORMAT_GFPGAN if "stylegan_decoder" in prefix else basicsr.FORMAT
+        found = basicsr.find(inner, latent_avg, name=name, **settings)
+    else:
+        name = "rosinality-decoder" if prefix.endswith("decoder") else "rosinality"
+        found = rosinality.find(inner, latent_avg, name=name, **settings)
+    told = sorted({reason for reason in reasons.values() if reason in TOLD})
+    return dataclasses.replace(found, notes=(*found.notes, *(f"ignored beside the generator: {r}" for r in told)))
+
+
+def _split(
+    arrays: Mapping[str, np.ndarray], prefix: str, others: list[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str | None]]:
+    """The arrays of a generator by their names inside it, and why each of the others is not needed (None: unknown)."""
+    start = f"{prefix}." if prefix else ""
+    inner, reasons = {}, {}
+    for name, array in arrays.items():
+        reason = None if prefix and name.startswith(start) else _reason(name, array, others, prefix)
+        if name.startswith(start) and reason is None:
+            inner[name[len(start) :]] = array
+        else:
+            reasons[name] = reason
+    return inner, reasons
+
+
+def signs(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """{what stands before the names of a generator, without the dot: the sign it was told by}"""
+    return {
+        name[: -len(sign) - 1]: sign for name in arrays for sign in SIGNS if name == sign or name.endswith(f".{sign}")
+    }
+
+
+def is_of_another_project(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether there is a generator that describes itself by its names alone."""
+    return any(sign != OFFICIAL_SIGN for sign in signs(arrays).values())
+
+
+def _reason(name: str, array: np.ndarray, others: list[str], prefix: str) -> str | None:
+    """Why an array beside the generator is not needed, or None."""
+    if any(name.startswith(other) for other in others):
+        return "the other one of the two generators"
+    parts = name.split(".")
+    while len(parts) > 1 and parts[0] in WRAPPERS:
+        parts = parts[1:]
+    patterns = {**IGNORED, GFPGAN: AROUND} if "stylegan_decoder" in prefix else IGNORED
+    reasons = (reason for pattern, reason in patterns.items() if re.fullmatch(pattern, parts[0]))
+    return next(reasons, "a number beside the networks" if array.size == 1 and prefix else None)
+
+
+def _mean_latent(prefix: str, inner: dict[str, np.ndarray], outer: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The mean latent, which lies inside or beside the generator, or beside what it is wrapped in."""
+    parents = prefix.split(".")
+    names = [".".join([*parents[:depth], name]) for depth in range(len(parents)) for name in MEAN_LATENTS]
+    found = [inner.pop(name) for name in MEAN_LATENTS if name in inner] + [
+        outer[name] for name in names if name in outer
+    ]
+    return found[0] if found else None
 
 
 def read_config(like: Path) -> GeneratorConfig:
@@ -115,15 +177,15 @@ def _find_official(arrays: Mapping[str, np.ndarray], like: Path | None, settings
         raise
     except (TypeError, ValueError) as error:
         raise ConversionError(str(error)) from None
-    # float32: of arrays in half precision, which are refused, the weights are to be named
-    filters = {name: np.float32(array) for name, array in arrays.items() if name.endswith("resample_filter")}
+    check_square(arrays[OFFICIAL_SIGN], config.resolution)
+    filters = {name: array for name, array in arrays.items() if name.endswith("resample_filter")}
     if filters:
         taps, wanted = infer_taps(filters), official_names.filter_array(config)
         first = next(iter(filters.values()))
-        if first.shape != wanted.shape or not np.allclose(first, wanted, atol=1e-6):
+        if first.shape != wanted.shape or taps != infer_taps({"wanted": wanted}):
             raise ConversionError(f"its resample_filter has taps {taps}; --like says {config.resample_filter}.")
     ignored = dict.fromkeys(official_names.filter_names(config), official_names.IGNORED_FILTER)
-    return Found(FORMAT, config, arrays, official_names.generator_table(config), ignored)
+    return assemble(FORMAT, config, arrays, official_names.generator_table(config), ignored)
 
 
 def _nothing_found(arrays: Mapping[str, np.ndarray], which: str) -> str:
@@ -132,5 +194,7 @@ def _nothing_found(arrays: Mapping[str, np.ndarray], which: str) -> str:
         return "this is a StyleGAN3 (alias-free) network, not StyleGAN2; it cannot be converted."
     if other := other_networks.name_of(arrays):
         return f"this is a {other} network, not StyleGAN2; it cannot be converted."
-    shown = ", ".join(name[:60] for name in list(arrays)[:3]) or "none at all"
+    if not arrays:
+        return "the file holds no arrays, and so no network."
+    shown = ", ".join(name[:60] for name in list(arrays)[:3])
     return f"there is no StyleGAN2 generator {which} among its {len(arrays)} arrays ({shown}, ...)."

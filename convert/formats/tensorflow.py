@@ -10,41 +10,50 @@ References:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from convert import rules
-from convert.files.torch_files import TensorflowNetwork
+from convert.files.stand_ins import TensorflowNetwork
 from convert.formats import other_networks
-from convert.found import Found
-from convert.inference import architecture_of, infer_channels, number, plain, vector_size
-from convert.rules import BATCHED_FEATURES, FLIPPED_CONV, IDENTITY, MAP, PLUS_ONE, ConversionError
+from convert.formats.roles import Which
+from convert.found import Found, assemble
+from convert.inference import architecture_of, check_square, infer_channels, infer_mapping, number, plain, vector_size
+from convert.rules import BATCHED_FEATURES, FLIPPED_CONV, IDENTITY, MAP, PLUS_ONE, ConversionError, NothingFoundError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.pickles.safe_pickle import brief
+from jaxgan.pickles import brief
 
 FORMAT = "stylegan2-tensorflow"
-IGNORED = {"lod": "level of detail of progressive growing, always 0 in StyleGAN2"}
+IGNORED = dict.fromkeys(("lod", "synthesis/lod"), "level of detail of progressive growing, always 0 in StyleGAN2")
+GROWN = "StyleGAN2 network of configuration B, C or D, which grows progressively"
+GROWN_SIGN = "synthesis/ToRGB_lod0/mod_weight"
+"""Progressive GANs have images of all resolutions, too, but no modulation."""
+GROWN_IGNORED = "an image of a lower resolution, used while the network grew"
 REQUIRED = {"nonlinearity": "lrelu", "mapping_nonlinearity": "lrelu", "use_noise": True, "normalize_latents": True}
 """Arguments that change the network without changing a shape; each is at its default or absent."""
 
 
-def find(networks: tuple, *, which: Literal["g_ema", "g"], **settings: Any) -> Found:
-    """Finds a generator in the tuple of a pickle.
+def find(networks: TensorflowNetwork | Sequence, *, which: Which, **settings: Any) -> Found:
+    """Finds a generator in a pickle.
 
     Args:
-      networks: (G, D, Gs), of `torch_files.read_snapshot`.
+      networks: (G, D, Gs), of `torch_files.read_snapshot`, some of which may be None; or one network alone.
       which: Gs, the moving average of the weights, or G.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
+      NothingFoundError: the generator is not there.
       ConversionError: it holds another network, or one of an option that is not supported.
     """
-    if len(networks) != 3 or not all(isinstance(network, TensorflowNetwork) for network in networks):
-        raise ConversionError(f"a TensorFlow-era pickle holds three networks (G, D, Gs); this one has {len(networks)}.")
-    network = networks[{"g": 0, "g_ema": 2}[which]]
+    network = _choose(networks if isinstance(networks, (tuple, list)) else (networks,), which)
     arrays, arguments = _variables(network), _arguments(network)
-    if other := other_networks.name_of(arrays):
+    notes = []
+    if GROWN_SIGN in arrays:
+        if np.any(arrays.get("synthesis/lod", 0) != 0):
+            raise ConversionError(f"this is a {GROWN} that has not grown to its full resolution; it is not supported.")
+        notes = [f"this is a {GROWN}: converted at its full resolution (level of detail 0), as the architecture orig"]
+    elif other := other_networks.name_of(arrays):
         raise ConversionError(f"this is a {other} network, not StyleGAN2; it cannot be converted.")
     version = network.state.get("version")
     if type(version) is not int or version < 4:
@@ -52,7 +61,29 @@ def find(networks: tuple, *, which: Literal["g_ema", "g"], **settings: Any) -> F
     if wrong := [f"{k} {brief(arguments[k])}" for k, v in REQUIRED.items() if plain(k, arguments.get(k, v)) != v]:
         raise ConversionError(f"the network has {', '.join(wrong)}; supported is {REQUIRED}.")
     config = _infer_config(arrays, arguments, settings)
-    return Found(FORMAT, config, arrays, generator_table(config), IGNORED)
+    to_rgb = f"synthesis/{config.resolution}x{config.resolution}/ToRGB/"
+    table = generator_table(config)
+    ignored = dict(IGNORED)
+    if GROWN_SIGN in arrays:
+        table = {name.replace(to_rgb, "synthesis/ToRGB_lod0/"): entry for name, entry in table.items()}
+        ignored |= {name: GROWN_IGNORED for name in arrays if re.match(r"synthesis/ToRGB_lod([1-9]|1\d)/", name)}
+    return assemble(FORMAT, config, arrays, table, ignored, notes)
+
+
+def _choose(networks: Sequence, which: Which) -> TensorflowNetwork:
+    """The network of a role. One that lies alone is Gs unless it calls itself G."""
+    if len(networks) not in (1, 3) or not all(n is None or isinstance(n, TensorflowNetwork) for n in networks):
+        raise ConversionError(
+            f"a TensorFlow-era pickle holds networks (G, D, Gs), or one alone; this one has {len(networks)} entries."
+        )
+    alone = len(networks) == 1
+    names = ("G" if networks[0].state.get("name") == "G" else "Gs",) if alone else ("G", "D", "Gs")
+    held = {name: network for name, network in zip(names, networks, strict=True) if network is not None}
+    name, other, hint = ("Gs", "G", "use --which g") if which == "g_ema" else ("G", "Gs", "leave --which away")
+    if name not in held:
+        hint = f": {hint}" if other in held else ""
+        raise NothingFoundError(f"there is no network {name}; the file holds {', '.join(held)}{hint}.")
+    return held[name]
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:
@@ -98,18 +129,21 @@ def _infer_config(
 ) -> GeneratorConfig:
     levels = {int(m[1]): m[2] for name in arrays if (m := re.match(r"synthesis/(\d{1,5})x\1/(Conv1?)/weight$", name))}
     dense = [name for name in arrays if re.fullmatch(r"mapping/Dense\d{1,3}/weight", name)]
-    if 4 not in levels or not dense or "dlatent_avg" not in arrays:
-        raise ConversionError("this is no StyleGAN2 generator: no 4x4 block, mapping network or dlatent_avg.")
+    if 4 not in levels or not dense:
+        raise ConversionError("this is no StyleGAN2 generator: no 4x4 block or mapping network.")
     resolution = max(levels)
+    check_square(arrays.get("synthesis/4x4/Const/const"), resolution)
     channels = {r: vector_size(arrays, f"synthesis/{r}x{r}/{conv}/bias") for r, conv in levels.items()}
     channel_base, channel_max = infer_channels(channels)
-    w_dim = vector_size(arrays, "dlatent_avg")
+    to_rgb = "synthesis/ToRGB_lod0" if GROWN_SIGN in arrays else f"synthesis/{resolution}x{resolution}/ToRGB"
+    kernels = [arrays.get(f"mapping/Dense{index}/weight", np.zeros(0)) for index in range(len(dense))]
+    if any(kernel.ndim != 2 for kernel in kernels):
+        raise ConversionError("a mapping/Dense weight is missing or no matrix.")
+    w_dim, mapping_features = infer_mapping([kernel.shape[1] for kernel in kernels])
     labels = arrays.get("mapping/LabelEmbed/weight")
     c_dim = labels.shape[0] if labels is not None and labels.ndim == 2 else 0
-    first = arrays.get("mapping/Dense0/weight", np.zeros(0))
-    if first.ndim != 2:
-        raise ConversionError(f"mapping/Dense0/weight has shape {first.shape}; expected a matrix.")
-    z_dim = first.shape[0] - (w_dim if c_dim else 0)
+    embed_features = labels.shape[1] if c_dim else w_dim
+    z_dim = kernels[0].shape[0] - (embed_features if c_dim else 0)
     architecture = architecture_of(
         has_skip=f"synthesis/{resolution}x{resolution}/Skip/weight" in arrays,
         early_torgb="synthesis/4x4/ToRGB/weight" in arrays,
@@ -123,6 +157,7 @@ def _infer_config(
         "mapping_layers": len(dense),
         "architecture": architecture,
     }
+    stated = {k: v for k, v in stated.items() if k != "architecture" or GROWN_SIGN not in arrays}
     wrong = [(k, v) for k, v in stated.items() if plain(k, arguments.get(k, v)) != v]
     if wrong:
         shown = ", ".join(f"{k} {brief(arguments[k])} (found {v})" for k, v in wrong)
@@ -137,8 +172,10 @@ def _infer_config(
             z_dim=z_dim,
             c_dim=c_dim,
             w_dim=w_dim,
-            image_channels=vector_size(arrays, f"synthesis/{resolution}x{resolution}/ToRGB/bias"),
+            image_channels=vector_size(arrays, f"{to_rgb}/bias"),
             mapping_layers=len(dense),
+            mapping_features=mapping_features,
+            embed_features=None if embed_features == w_dim else embed_features,
             mapping_lr_multiplier=number("mapping_lrmul", arguments.get("mapping_lrmul", 0.01)),
             channel_base=channel_base,
             channel_max=channel_max,

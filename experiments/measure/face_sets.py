@@ -14,6 +14,7 @@ from experiments.restore import crops, jobs
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
+from jaxgan.photos import photo_files
 
 DATA = Path(images.__file__).parent / "data"
 SHIPPED = {"heldout": DATA / "heldout.npz", "development": DATA / "development.npz"}
@@ -63,7 +64,7 @@ def load(source: str, generator: GeneratorConfig, *, count: int | None, already_
 
 
 def _largest_face(path: Path, generator: GeneratorConfig, already_aligned: bool) -> np.ndarray:
-    photo = images.read_photo(path)
+    photo = photo_files.read_photo(path)
     return crops.cut(photo, path, FaceChoice(), generator, already_aligned=already_aligned, say=say)[0].pixels
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.runs import report
+from jaxgan import degradations as degradations_lib
 from jaxgan import images, latents
 from jaxgan.generator import Generator
 from jaxgan.lpips import LPIPS
@@ -95,8 +96,8 @@ def identity_distances(truths: Float[Array, "n h w 3"], restored: Float[Array, "
 
 @jax.jit
 def degrade_all(degradations, batch: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Degrades each image of a batch by its own degradation."""
-    return jax.vmap(lambda degradation, image: degradation(image))(degradations, batch)
+    """Degrades each image of a batch by its own degradation; holes are filled with what LPIPS maps to zero."""
+    return jax.vmap(degradations_lib.observe)(degradations, batch)
 
 
 def observe(degradations, truths: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:

@@ -15,8 +15,9 @@ from experiments.restore.jobs import Job
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.photos import alignment, paste
+from jaxgan.photos import alignment, paste, photo_files
 from jaxgan.photos.alignment import Placement
+from jaxgan.photos.mask_files import read_mask
 
 MISSING_FROM = 0.1
 """Share of a crop's pixel that a hole in the photograph covers for the pixel to count as missing."""
@@ -46,10 +47,14 @@ def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) ->
     Raises:
       UserError: no such face, or a picture or a mask that cannot be used.
     """
-    photo = images.read_photo(job.path)
+    file = photo_files.read(job.path)
+    for hint in file.hints:
+        say(f"{job.path}: {hint}.")
+    photo = photo_files.to_8_bits(file)
+    del file  # a photograph of 16 bits takes twice the memory
     hole = photograph_hole(job.damage.mask, photo.shape, generator.resolution)
     if hole is not None:
-        photo = paste.fill_holes(photo, hole, [], gray=False)
+        photo = paste.fill_holes(photo, hole, [], tone=None)
     crops = cut(photo, job.path, job.faces, generator, already_aligned=job.already_aligned, say=say)
     if "colorize" in job.damage.tasks and job.damage.already_degraded:
         crops = [crop._replace(pixels=_gray(crop.pixels)) for crop in crops]  # a gray photo may be toned
@@ -111,7 +116,7 @@ def photograph_hole(mask_file: Path | None, photo_shape: tuple[int, ...], resolu
     """
     if mask_file is None:
         return None
-    mask = images.read_mask(mask_file)
+    mask = read_mask(mask_file)
     height, width = photo_shape[:2]
     if mask.shape == (height, width):
         return mask < 0.5

@@ -11,6 +11,7 @@ from experiments.options import Damage
 from jaxgan import images, masks
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
+from jaxgan.photos.mask_files import read_mask
 
 ORDER = ("deblur", "colorize", "inpaint")
 """Degradations are applied in this order: optics, then film, then scratches."""
@@ -83,7 +84,7 @@ def crop_mask(damage: Damage, resolution: int) -> np.ndarray:
             return masks.half(resolution) if damage.mask_kind == "half" else masks.strokes(damage.mask_seed, resolution)
         except ValueError as error:
             raise UserError(str(error)) from None
-    mask = images.read_mask(damage.mask)
+    mask = read_mask(damage.mask)
     if mask.shape != (resolution, resolution):
         raise UserError(
             f"{damage.mask} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "
@@ -99,5 +100,5 @@ def observe(degradation: Degradation, truth: Float[Array, "h w 3"]) -> Float[Arr
 
 @jax.jit
 def apply(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    """A degradation, compiled."""
-    return degradation(image)
+    """A degradation, compiled; holes are shown in the colour that LPIPS maps to zero."""
+    return degradation.hide_missing(degradation(image))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from experiments import validation
 from experiments.options import FaceChoice
 from jaxgan.errors import UserError
-from jaxgan.photos import alignment, faces
+from jaxgan.photos import alignment, faces, landmarks
 from jaxgan.photos.alignment import FacePoints
 
 EQUAL = 0.05
@@ -53,7 +52,7 @@ def choose(photo: np.ndarray, path: Path, choice: FaceChoice, say: Callable[[str
     except faces.NoFaceError as error:
         raise UserError(
             f"{path}: {error}; or show where it is: --eyes x1,y1,x2,y2 with the centres of both eyes in pixels, "
-            "or --landmarks FILE."
+            "or --landmarks FILE. A network that makes no faces takes --already-aligned or --crop x0,y0,x1,y1."
         ) from None
     chosen = [
         ChosenFace(index, alignment.face_points(face.landmarks), face.landmarks, face.box, face.score)
@@ -104,28 +103,6 @@ def _place(face: faces.Face) -> str:
 
 
 def read_landmarks(file: Path, index: int) -> ChosenFace:
-    """A face from a JSON file that `experiments.align` wrote, or from 68 lines (or a JSON list) of x and y."""
-    text = file.read_text(errors="replace")
-    problem = UserError(
-        f"{file}: expected the JSON file of a face that experiments.align wrote, or 68 lines of x and y "
-        "(dlib's 68 points, in pixels of the photo)."
-    )
-    try:
-        if text.lstrip()[:1] in ("{", "["):
-            content = json.loads(text)
-            if isinstance(content, dict) and content.get("landmarks") is None:
-                eye_left, eye_right, mouth = (
-                    np.array(content["points"][name], dtype=np.float64) for name in FacePoints._fields
-                )
-                return ChosenFace(index, FacePoints(eye_left, eye_right, mouth), None, None, None)
-            values = np.array(content["landmarks"] if isinstance(content, dict) else content, dtype=np.float64)
-        else:
-            values = np.array([line.replace(",", " ").split() for line in text.split("\n") if line.strip()], float)
-    except (ValueError, KeyError, TypeError):
-        raise problem from None
-    if values.shape != (68, 2):
-        raise UserError(f"{problem} It holds {list(values.shape)} numbers.")
-    try:
-        return ChosenFace(index, alignment.face_points(values), values, None, None)
-    except ValueError as error:
-        raise UserError(f"{file}: {error}") from None
+    """A face from a file of landmarks, see `jaxgan.photos.landmarks`."""
+    found = landmarks.read(file)
+    return ChosenFace(index, found.points, found.all_points, None, None)

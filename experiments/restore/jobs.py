@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import validation
-from experiments.cli import Mistakes
+from experiments.cli import Mistakes, say
 from experiments.options import Damage, FaceChoice, InvertOptions
 from experiments.restore import json_values
 from jaxgan.inversion_config import InversionConfig
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
-"""Endings of the files that are taken from a folder."""
+from jaxgan.photos.finding import find_photos
 
 OF_ONE_JOB = {
     "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),
@@ -134,27 +132,15 @@ def collect(options: InvertOptions, *, default: Path, device_count: int) -> Coll
 
 
 def find(images: Sequence[Path]) -> list[Path]:
-    """The photographs that the arguments name, each once: files as given, folders and patterns in the order of names.
+    """Finds the photographs that the arguments name, and says what else lay in their folders.
 
     Raises:
-      Mistakes: a folder holds no photograph, or nothing fits a pattern.
+      UserError: as `find_photos`.
     """
-    found: list[Path] = []
-    for path in images:
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise Mistakes(f"{path} holds no photograph ({', '.join(SUFFIXES)}).")
-            found += inside
-        elif not path.exists() and any(sign in str(path) for sign in "*?["):
-            root = Path(path.anchor or ".")
-            inside = sorted(file for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())
-            if not inside:
-                raise Mistakes(f"no file fits {path}.")
-            found += inside
-        else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+    found = find_photos(images)
+    if found.note:
+        say(f"{found.note}.")
+    return list(found.photos)
 
 
 def _read(path: Path, options: InvertOptions, device_count: int) -> list[tuple[Path, InvertOptions]]:

@@ -10,8 +10,7 @@ import numpy as np
 from experiments.restore.crops import Crop, photograph_hole
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
-from jaxgan import images
-from jaxgan.photos import paste, photo_files
+from jaxgan.photos import paste, photo_files, tone
 
 
 def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say: Callable[[str], None]) -> Path:
@@ -28,7 +27,7 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     photo = photo_files.read(job.path)
     pixels = _pasted(
         photo.pixels,
-        [(crop, images.read_photo(run / "reconstruction.png")) for crop, run in faces],
+        [(crop, photo_files.read_photo(run / "reconstruction.png")) for crop, run in faces],
         photograph_hole(job.damage.mask, photo.pixels.shape, resolution),
         job.damage.tasks,
     )
@@ -49,22 +48,21 @@ def _pasted(
     pixels: np.ndarray, faces: list[tuple[Crop, np.ndarray]], hole: np.ndarray | None, tasks: frozenset[str]
 ) -> np.ndarray:
     """Undoes each task where it was undone in the crops; a hole is filled beside the faces, too."""
-    is_gray = bool((pixels[..., :1] == pixels[..., 1:]).all()) and "colorize" not in tasks
+    photo_tone = tone.find_tone(pixels, hole)
     if "deblur" in tasks or not tasks:
         if hole is not None:
-            pixels = paste.fill_holes(pixels, hole, [], gray=is_gray)
+            pixels = paste.fill_holes(pixels, hole, [], tone=photo_tone)
         matched = [
             paste.RestoredFace(_matched(crop, image, keep_colours="colorize" in tasks), crop.placement)
             for crop, image in faces
         ]
-        return paste.replace_faces(pixels, matched, gray=is_gray)
+        return paste.replace_faces(pixels, matched, tone=None if "colorize" in tasks else photo_tone)
     restored = [paste.RestoredFace(image, crop.placement) for crop, image in faces]
     if "inpaint" in tasks:
         if hole is None:
             holes = [paste.hole_of_mask(crop.mask, crop.placement, pixels.shape) for crop, _ in faces]
             hole = np.logical_or.reduce(holes)
-        was_gray = bool((pixels[..., :1] == pixels[..., 1:]).all())
-        pixels = paste.fill_holes(pixels, hole, restored, gray=was_gray)
+        pixels = paste.fill_holes(pixels, hole, restored, tone=photo_tone)
     return paste.colour_faces(pixels, restored) if "colorize" in tasks else pixels
 
 
@@ -84,6 +82,6 @@ def _matched(crop: Crop, image: np.ndarray, *, keep_colours: bool) -> np.ndarray
     """The restored face in the photograph's brightness, and in its colours unless those were what was missing."""
     observed = crop.pixels
     if keep_colours:
-        shift = (observed.astype(np.float32) - image.astype(np.float32)) @ paste.LUMA
+        shift = (observed.astype(np.float32) - image.astype(np.float32)).mean(axis=-1)
         observed = np.clip(np.rint(image + shift[..., None]), 0, 255).astype(np.uint8)
     return paste.with_low_frequencies_of(observed, image, crop.mask)

@@ -21,6 +21,7 @@ from experiments.runs.folder import RunFolder
 from jaxgan import checkpoints, images, inversion
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
+from jaxgan.photos import photo_files
 
 
 class ClaimedFace(NamedTuple):
@@ -124,7 +125,7 @@ def make_room(jobs: Sequence[Job], *, resume: bool, overwrite: bool) -> None:
     by_folder = {job.folder: job for job in jobs}
     for folder in earlier:
         with contextlib.suppress(UserError, OSError):  # told where the photograph is restored, and fails
-            images.read_photo(by_folder[folder].path)
+            photo_files.read_photo(by_folder[folder].path)
             run_folders.remove(folder)
 
 

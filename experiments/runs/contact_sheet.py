@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.runs import pictures
 from jaxgan import images
+from jaxgan.photos import photo_files
 
 TILE = 96
 """Side of a picture."""
@@ -39,7 +40,7 @@ def _strip(run: Path) -> np.ndarray:
     """The pictures of a run side by side; white where the truth is not known."""
     blank = np.full((TILE, TILE, 3), 255, np.uint8)
     files = [run / name for name in PICTURES]
-    tiles = [pictures.thumbnail(images.read_photo(file), TILE) if file.exists() else blank for file in files]
+    tiles = [pictures.thumbnail(photo_files.read_photo(file), TILE) if file.exists() else blank for file in files]
     return np.concatenate(tiles, axis=1)
 
 

@@ -18,6 +18,7 @@ from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import LossTerms
+from jaxgan.photos import photo_files
 
 TILE = 256
 """Smallest side of a picture in a panel or animation; smaller images are enlarged."""
@@ -60,7 +61,7 @@ def write(
         ("reconstruction degraded\n" + numbers(metrics["against_observed"], size), degraded_again),
     ]
     images.write_png(folder / "panel.png", panel(tiles))
-    frames = [images.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
+    frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
     images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
     write_losses(folder / "losses.csv", result.losses, config)
     plot_losses(

@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxgan import latents, losses, optimization
+from jaxgan.degradations import observe
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
@@ -140,7 +141,7 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
         terms = optimization.loss_terms(generator, lpips, problem, jittered)
         total = terms.total
         if recipe.coarse:
-            image = problem.degradation(optimization.render(generator, jittered))
+            image = observe(problem.degradation, optimization.render(generator, jittered))
             error = losses.average_pool(image, 4) - losses.average_pool(observed, 4)
             total += coarse * jnp.mean(error**2)
         return total, terms.perceptual

@@ -43,6 +43,15 @@ class Transformed(NamedTuple):
     backward: Float[Array, "36 o i"]
 
 
+MANY_CHANNELS = 128 * 256
+"""Inputs times outputs of a kernel from which on the algorithm saves more than its transformations cost."""
+
+
+def may_pay(kernel_shape: tuple[int, ...]) -> bool:
+    """Whether a kernel `[k, k, i, o]` has enough channels; the image must have enough pixels, too."""
+    return kernel_shape[:2] == (3, 3) and kernel_shape[2] * kernel_shape[3] >= MANY_CHANNELS
+
+
 def transform(kernel: Float[Array, "3 3 i o"]) -> Transformed:
     """Transforms a kernel, and that of its adjoint, which is turned by 180 degrees."""
     turned = kernel[::-1, ::-1].swapaxes(2, 3)

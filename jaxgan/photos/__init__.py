@@ -1,1 +1,1 @@
-"""Photographs: files, faces, their alignment, and pasting them back."""
+"""Reads photographs, finds and aligns faces in them, and puts restored faces back."""

@@ -1,7 +1,7 @@
-"""FFHQ alignment: the square of a face that StyleGAN2's networks were trained on, and how it is cut out of a photo.
+"""Cuts out the square around a face that FFHQ has, and so the networks that were trained on it.
 
 References: Karras, Laine, Aila, A Style-Based Generator Architecture for Generative Adversarial Networks, 2019,
-appendix A (arXiv 1812.04948). Where the paper leaves numbers open they are those that reproduce
+appendix A (arXiv 1812.04948). The numbers that the paper leaves open are those that reproduce
 tests/reference/align_reference.npz.
 """
 
@@ -13,11 +13,12 @@ from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from PIL import Image
 from scipy import ndimage
 
-MOUTH_BELOW_EYES = 1.09  # over eye to eye: mean of the held-out faces (0.85 to 1.35) and two portraits (0.86, 0.91)
+MOUTH_BELOW_EYES = 1.09
+"""Distance from the eyes to the mouth over that from eye to eye, in an average face that looks into the camera."""
 
 
 class FacePoints(NamedTuple):
-    """All that the alignment looks at; pixels of the photo, (x, y) of pixel centres."""
+    """The points of a face that the alignment looks at, (x, y) in pixels of the photo, counted from pixel centres."""
 
     eye_left: Float64[np.ndarray, "2"]  # the eye on the left of an upright picture
     eye_right: Float64[np.ndarray, "2"]
@@ -35,7 +36,7 @@ class AlignmentQuad(NamedTuple):
 
 
 class AlignmentPlan(NamedTuple):
-    """Everything that `align` does before it samples, in order; boxes are (left, top, right, bottom)."""
+    """The steps that `align` takes before it samples, in their order; boxes are (left, top, right, bottom)."""
 
     shrink: int  # the photo is reduced if this is above 1
     shrunk_size: tuple[int, int]  # (width, height)
@@ -50,7 +51,7 @@ class AlignmentPlan(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where the pixels of an aligned image come from: what is needed to put them back.
+    """The place in the photo that an aligned image was cut out of, which is needed to put it back.
 
     Positions count from the corner of the top left pixel, whose centre is (0.5, 0.5), in photo and aligned image alike.
     """
@@ -60,13 +61,13 @@ class Placement(NamedTuple):
 
     @property
     def to_aligned(self) -> Float64[np.ndarray, "2 3"]:
-        """The inverse map, from the photo to the aligned image."""
+        """The map from the photo to the aligned image."""
         inverse = np.linalg.inv(self.to_photo[:, :2])
         return np.column_stack([inverse, -inverse @ self.to_photo[:, 2]])
 
     @property
     def corners(self) -> Float64[np.ndarray, "4 2"]:
-        """The square's corners in the photo: top left, bottom left, bottom right, top right of the aligned image."""
+        """The square's corners in the photo, in the order top left, bottom left, bottom right, top right."""
         square = np.array([[0, 0], [0, self.size], [self.size, self.size], [self.size, 0]])
         return square @ self.to_photo[:, :2].T + self.to_photo[:, 2]
 
@@ -77,7 +78,7 @@ class Placement(NamedTuple):
 
 
 def face_points(landmarks: Float[np.ndarray, "68 2"]) -> FacePoints:
-    """Eyes and mouth of a face from its landmarks.
+    """Takes the eyes and the mouth from the landmarks of a face.
 
     Args:
       landmarks: (x, y) in pixels, dlib's numbering.
@@ -94,7 +95,7 @@ def face_points(landmarks: Float[np.ndarray, "68 2"]) -> FacePoints:
 
 
 def points_from_eyes(eye_left: Float64[np.ndarray, "2"], eye_right: Float64[np.ndarray, "2"]) -> FacePoints:
-    """Eyes, and the mouth where an average face that looks into the camera has it.
+    """Puts the mouth where an average face that looks into the camera has it.
 
     Args:
       eye_left, eye_right: centres, (x, y) in pixels of the photo; the left one is the one on the left of an upright
@@ -106,7 +107,7 @@ def points_from_eyes(eye_left: Float64[np.ndarray, "2"], eye_right: Float64[np.n
 
 
 def alignment_quad(landmarks: Float[np.ndarray, "68 2"], *, scale: float = 1.0) -> AlignmentQuad:
-    """The FFHQ square of a face from its landmarks.
+    """Computes the FFHQ square of a face from its landmarks.
 
     Args:
       landmarks: (x, y) in pixels, dlib's numbering.
@@ -118,7 +119,14 @@ def alignment_quad(landmarks: Float[np.ndarray, "68 2"], *, scale: float = 1.0) 
 
 
 def quad_from_points(points: FacePoints, *, scale: float = 1.0) -> AlignmentQuad:
-    """The FFHQ square of a face from its eyes and mouth; see `alignment_quad`."""
+    """Computes the FFHQ square of a face from its eyes and mouth.
+
+    Args:
+      points: eyes and mouth.
+      scale: as for `alignment_quad`.
+    Raises:
+      ValueError: the points span no face, or `scale` is not a positive number.
+    """
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale is {scale}; expected a positive number (1 for FFHQ, 0.74 for the demo network)")
     eye_avg = (points.eye_left + points.eye_right) / 2
@@ -137,8 +145,29 @@ def quad_from_points(points: FacePoints, *, scale: float = 1.0) -> AlignmentQuad
     return AlignmentQuad(c, x, y, np.stack([c - x - y, c - x + y, c + x + y, c + x - y]), float(2 * np.hypot(*x)))
 
 
+def quad_from_box(left: float, top: float, right: float, bottom: float) -> AlignmentQuad:
+    """Makes the square of a crop that the user chose, for pictures of other things than faces.
+
+    Args:
+      left, top, right, bottom: edges in pixels of the photo, counted from its top left corner; they may lie outside.
+    Raises:
+      ValueError: the box has no extent, or is not square.
+    """
+    width, height = right - left, bottom - top
+    box = f"{left:g},{top:g},{right:g},{bottom:g}"
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        raise ValueError(f"the crop {box} is no box; expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, in pixels")
+    if abs(width - height) > 1e-6 * width:
+        x, y, half = (left + right) / 2, (top + bottom) / 2, max(width, height) / 2
+        square = f"{x - half:g},{y - half:g},{x + half:g},{y + half:g}"
+        raise ValueError(f"the crop {box} is {width:g}x{height:g} pixels; expected a square, for example {square}")
+    c = np.array([left + right, top + bottom]) / 2 - 0.5  # positions in a quad count from pixel centres
+    x, y = np.array([width / 2, 0.0]), np.array([0.0, height / 2])
+    return AlignmentQuad(c, x, y, np.stack([c - x - y, c - x + y, c + x + y, c + x - y]), float(width))
+
+
 def plan_alignment(quad: AlignmentQuad, photo_size: tuple[int, int], size: int) -> AlignmentPlan:
-    """How to shrink, crop and pad a photo so that little more than the quad is left.
+    """Plans how to shrink, crop and pad a photo so that little more than the quad is left.
 
     Args:
       quad: in pixels of the photo.
@@ -207,7 +236,18 @@ def align(
 def cut(
     photo: UInt8[np.ndarray, "H W 3"], quad: AlignmentQuad, size: int, *, supersampling: int = 4
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Cuts a square out of a photo; see `align`."""
+    """Cuts a square out of a photo.
+
+    Args:
+      photo: RGB, values in [0, 255].
+      quad: the square, in pixels of the photo.
+      size: side of the result.
+      supersampling: as for `align`.
+    Returns:
+      The square's picture; parts outside the photo are its blurred reflection.
+    Raises:
+      ValueError: as for `plan_alignment`; the photo is not uint8 RGB; `supersampling` below 1.
+    """
     _check_photo(photo)
     if supersampling < 1:
         raise ValueError(f"supersampling is {supersampling}; expected 1 or more (FFHQ: 4)")
@@ -225,13 +265,13 @@ def cut(
 
 
 def placement(plan: AlignmentPlan, photo_size: tuple[int, int], size: int) -> Placement:
-    """The map from the aligned image to the photo, exactly as `cut` samples.
+    """Computes the map from the aligned image to the photo, exactly as `cut` samples.
 
     A photo that is reduced first is sampled (shrink - 1) / 2 of its pixels beside the quad: the published recipe adds
     its half pixel after the division.
 
     Args:
-      plan: of the quad.
+      plan: what `plan_alignment` returned for the quad.
       photo_size: (width, height).
       size: side of the aligned image.
     """
@@ -242,10 +282,13 @@ def placement(plan: AlignmentPlan, photo_size: tuple[int, int], size: int) -> Pl
 
 
 def missing_share(hole: Bool[np.ndarray, "H W"], placement: Placement) -> Float32[np.ndarray, "size size"]:
-    """How much of each pixel of the aligned image is hole in the photo; outside the photo there is none.
+    """Computes how much of each pixel of the aligned image is hole in the photo; outside the photo there is none.
 
+    Args:
+      hole: True where a pixel of the photo is missing.
+      placement: where in the photo the aligned image lies.
     Returns:
-      Shares from 0 to 1: means over at least one sample per pixel of the photo.
+      Shares from 0 to 1, each the mean of at least one sample per pixel of the photo.
     """
     samples = max(1, math.ceil(placement.pixels_per_pixel))
     corners = np.array(placement.corners)

@@ -1,4 +1,4 @@
-"""Finds faces and their landmarks with dlib: large and small, and where need be turned.
+"""Finds faces and their landmarks with dlib, large and small, and turned ones if there are no upright ones.
 
 Reference: Kazemi, Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, 2014.
 """
@@ -18,15 +18,32 @@ from PIL import Image
 
 from jaxgan.errors import UserError
 
-SCAN_PIXELS = 8_000_000  # the most that the detector is shown at once; about 0.8 s and 60 MB measured
-ENLARGED_PIXELS = 64_000_000  # the most that an enlarged photo may have, looked at in tiles; about 6 s
-TILE, OVERLAP = 2048, 320  # of tiles, in scanned pixels; a face wider than the overlap was seen at half the size
-MIN_FACE = 80  # side in pixels of dlib's detection window: smaller faces are not found
-TURNS = (-40.0, 40.0, 90.0, -90.0, 180.0)  # degrees, clockwise: tried last; the detector itself takes tilts of 30 or so
-TURNED_PIXELS = 2_000_000  # of a turned photo
-SURE_SCORE = 0.3  # asked of a face beside a sure one, and in a turned photo: badges and collars score 0.1 to 0.2
-TILTED = 12  # degrees from which on landmarks are looked for again with the eyes level
-LEVEL_SIDE = 512  # of the square, three times as wide as the face, that is turned for it
+SCAN_PIXELS = 8_000_000
+"""The detector is shown at most this many pixels at once."""
+
+ENLARGED_PIXELS = 64_000_000
+"""An enlarged photo has at most this many pixels; it is looked at in tiles."""
+
+TILE, OVERLAP = 2048, 320
+"""Side of a tile, and how far tiles overlap, in scanned pixels; a wider face was seen before, at half the size."""
+
+MIN_FACE = 80
+"""Side in pixels of dlib's detection window; smaller faces are not found."""
+
+TURNS = (-40.0, 40.0, 90.0, -90.0, 180.0)
+"""Degrees, clockwise, by which the photo is turned at last; the detector itself takes tilts of about 30."""
+
+TURNED_PIXELS = 2_000_000
+"""A turned photo has at most this many pixels."""
+
+SURE_SCORE = 0.3
+"""Score asked of a face beside a sure one and in a turned photo; badges and collars reach 0.1 to 0.2."""
+
+TILTED = 12
+"""Degrees of tilt from which on landmarks are looked for again with the eyes level."""
+
+LEVEL_SIDE = 512
+"""Side in pixels of the square, three times as wide as the face, that is turned for that."""
 
 MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
 _INSTALL_MODEL = "pip install --force-reinstall --no-deps face_recognition_models==0.3.0"
@@ -45,12 +62,12 @@ class Face(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Of the box, in pixels: what faces are sorted by."""
+        """Width of the box in pixels, by which faces are sorted."""
         return self.box[2] - self.box[0]
 
 
 def landmarks_model_path() -> Path:
-    """Path of dlib's 68-point landmark model in the installed package `face_recognition_models`.
+    """Returns the path of dlib's 68-point landmark model in the installed package `face_recognition_models`.
 
     The package is located, not imported: importing it needs pkg_resources, which current setuptools lacks.
 
@@ -116,7 +133,7 @@ def find_faces(
 
 
 def _factors(pixels: int) -> Iterator[float]:
-    """By how much to enlarge the photo, in the order of trial."""
+    """Yields the factors by which the photo is enlarged, in the order of trial."""
     if pixels > SCAN_PIXELS:
         yield math.sqrt(SCAN_PIXELS / pixels)
     yield 1.0
@@ -141,14 +158,19 @@ def _scan(detector, predictor, photo: np.ndarray, factor: float) -> Iterator[Fac
 
 
 def _starts(length: int, side: int, overlap: int) -> Iterator[int]:
-    """Where tiles begin that cover a length, with that overlap or more."""
+    """Yields the places where tiles begin that cover a length and overlap by that much or more."""
     count = max(1, math.ceil((length - overlap) / (side - overlap)))
     for i in range(count):
         yield round(i * max(length - side, 0) / max(count - 1, 1))
 
 
 def _detect(detector, predictor, scanned, upsampling: int, corner: tuple[int, int], ratio: np.ndarray):
-    """Faces of a scanned picture in pixels of the photo: its corner there, and photo pixels per scanned pixel."""
+    """Yields the faces of a scanned picture in pixels of the photo.
+
+    Args:
+      corner: the scanned picture's corner in the photo.
+      ratio: photo pixels per scanned pixel.
+    """
     boxes, scores, _ = detector.run(scanned, upsampling, 0.0)
     for box, score in zip(boxes, scores, strict=True):
         points, edges = _landmarks(predictor(scanned, box))
@@ -156,7 +178,7 @@ def _detect(detector, predictor, scanned, upsampling: int, corner: tuple[int, in
 
 
 def _landmarks(shape) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """Points [68, 2] of pixel centres, and the box."""
+    """Returns the points [68, 2] of pixel centres, and the box."""
     if shape.num_parts != 68:
         raise ValueError(f"the landmark model has {shape.num_parts} points; expected dlib's 68-point model")
     box = shape.rect
@@ -175,14 +197,14 @@ def _add(found: list[Face], face: Face) -> None:
 
 
 def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
-    """Common area over the smaller box's."""
+    """Divides the common area of two boxes by the area of the smaller one."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
     return max(width, 0) * max(height, 0) / max(min(areas), 1)
 
 
 def _find_turned(detector, predictor, photo: np.ndarray) -> list[Face]:
-    """Looks at the photo turned; the turn with the surest face counts."""
+    """Looks at the photo turned in several ways, and takes the faces of the turn with the surest one."""
     height, width = photo.shape[:2]
     factor = min(1.0, math.sqrt(TURNED_PIXELS / (width * height)))
     size = (max(1, int(width * factor)), max(1, int(height * factor)))
@@ -193,7 +215,7 @@ def _find_turned(detector, predictor, photo: np.ndarray) -> list[Face]:
 
 
 def _levelled(detector, predictor, photo: np.ndarray, face: Face) -> Face:
-    """A tilted face seen with its eyes level: dlib's landmarks are good to a pixel or two only then."""
+    """Looks at a tilted face again with its eyes level, as only then dlib's landmarks are good to a pixel or two."""
     across = face.landmarks[42:48].mean(axis=0) - face.landmarks[36:42].mean(axis=0)
     tilt = math.degrees(math.atan2(across[1], across[0]))
     if abs(tilt) < TILTED:
@@ -211,7 +233,7 @@ def _levelled(detector, predictor, photo: np.ndarray, face: Face) -> Face:
 
 
 def _detect_turned(detector, predictor, picture: Image.Image, degrees: float) -> list[Face]:
-    """Faces of a picture that is turned clockwise for the search; in pixels of the picture as it is."""
+    """Turns a picture clockwise and returns the faces found there, in pixels of the picture as it was."""
     turned = np.array(picture.rotate(-degrees, Image.Resampling.BICUBIC, expand=True))
     angle = math.radians(degrees)
     back = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])  # for rows (x, y)
@@ -226,13 +248,13 @@ def _detect_turned(detector, predictor, picture: Image.Image, degrees: float) ->
 
 
 def _moved(face: Face, corner: np.ndarray, ratio: np.ndarray) -> Face:
-    """A face of a part of the photo in pixels of the photo: the part's corner there, and photo pixels per pixel."""
+    """Converts a face from pixels of a part of the photo, with that corner, to pixels of the photo."""
     edges = np.rint(np.reshape(face.box, (2, 2)) * ratio + corner).astype(int).ravel().tolist()
     return Face(tuple(edges), (face.landmarks + 0.5) * ratio - 0.5 + corner, face.score)
 
 
 def import_dlib() -> ModuleType:
-    """dlib, imported when it is first needed.
+    """Imports dlib when it is first needed.
 
     Raises:
       UserError: it is not installed.
@@ -244,7 +266,7 @@ def import_dlib() -> ModuleType:
     return dlib
 
 
-@lru_cache(maxsize=1)  # reading the 100 MB takes 0.9 s, its digest 0.3 s, the rest of find_faces 0.1 s on a small photo
+@lru_cache(maxsize=1)  # reading the 100 MB takes ten times as long as finding a face in a small photo
 def _load_predictor(path: Path):
     dlib = import_dlib()
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Whether two pictures show the same person: dlib's face descriptor.
+"""Compares the faces of two pictures by dlib's descriptor, to tell whether they show the same person.
 
 References:
   King, dlib's ResNet face descriptor (README of the model files, 2017): two faces whose descriptors are less than 0.6
@@ -24,7 +24,7 @@ def descriptor(image: UInt8[np.ndarray, "H W 3"]) -> Float64[np.ndarray, "128"] 
     """Describes the largest face of a picture.
 
     Args:
-      image: RGB.
+      image: RGB, values in [0, 255].
     Returns:
       A vector of about unit length; None if no face is found.
     Raises:
@@ -47,7 +47,13 @@ def descriptor(image: UInt8[np.ndarray, "H W 3"]) -> Float64[np.ndarray, "128"] 
 
 
 def distance(a: Float64[np.ndarray, "128"], b: Float64[np.ndarray, "128"]) -> float:
-    """Euclidean distance of two descriptors: 0 for the same picture, less than 0.6 for one person."""
+    """Measures how unlike two faces are.
+
+    Args:
+      a, b: descriptors.
+    Returns:
+      The Euclidean distance: 0 for the same picture, less than 0.6 for pictures of one person.
+    """
     return float(np.linalg.norm(a - b))
 
 

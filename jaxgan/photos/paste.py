@@ -1,8 +1,9 @@
 """Puts restored faces back into their photo: nothing but what was restored changes, and no seam is seen.
 
-Holes are filled with the face's image plus the membrane of its difference to the photo around the hole (Poisson
-cloning). Where the whole face is replaced, its low frequencies are the photo's, and it fades out towards the border of
-the aligned square. Colours are added to the luminance of the photo.
+A hole is filled with the face's image plus the membrane of that image's difference to the photo around the hole
+(Poisson cloning). A face that is replaced as a whole takes its low frequencies from the photo and fades out towards the
+border of the aligned square. A face that is coloured keeps the photo's luminance, the mean of R, G and B. In a photo
+without colours of its own, each new pixel takes the photo's tone.
 
 References: Pérez, Gangnet, Blake, Poisson Image Editing, 2003; Burt, Adelson, A Multiresolution Spline With Application
 to Image Mosaics, 1983 (low frequencies pass over wide zones, high ones over narrow).
@@ -20,78 +21,104 @@ from PIL import Image
 from scipy import ndimage
 
 from jaxgan import membrane
+from jaxgan.photos import tone as tones
 from jaxgan.photos.alignment import Placement
+from jaxgan.photos.tone import Tone
 
-FADE = 0.15  # of the aligned square's side: width of the zone where a replaced face fades out
-MATCH = 1 / 16  # of the side: sigma of the low frequencies that a replaced face takes from the photo
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, that of JPEG and of Pillow's gray pictures
-_STRIP_PIXELS = 1_000_000  # worked on at once, as float32
+FADE = 0.15
+"""Width of the zone where a replaced face fades out, as a share of the aligned square's side."""
+
+MATCH = 1 / 16
+"""Sigma of the low frequencies that a replaced face takes from the photo, as a share of the side."""
+
+_STRIP_PIXELS = 1_000_000  # that many are worked on at once, as float32
 
 
 class RestoredFace(NamedTuple):
     """A face to put back."""
 
-    image: UInt8[np.ndarray, "size size 3"]  # restored
-    placement: Placement  # in the photo
+    image: UInt8[np.ndarray, "size size 3"]  # the restored face, as an aligned square
+    placement: Placement  # says where in the photo that square lies
 
 
 def fill_holes(
-    photo: UInt[np.ndarray, "H W 3"], hole: Bool[np.ndarray, "H W"], faces: Sequence[RestoredFace], *, gray: bool
+    photo: UInt[np.ndarray, "H W 3"],
+    hole: Bool[np.ndarray, "H W"],
+    faces: Sequence[RestoredFace],
+    *,
+    tone: Tone | None,
 ) -> UInt[np.ndarray, "H W 3"]:
-    """Replaces the pixels of a hole: in the faces by theirs, elsewhere smoothly by what is around.
+    """Replaces the pixels of a hole: with those of the faces where there are any, else smoothly by what is around.
 
     Args:
       photo: RGB of 8 or 16 bits.
-      hole: what is missing.
+      hole: True where a pixel is missing.
       faces: may be none.
-      gray: give the faces' pixels no colour; for a photo that has none.
+      tone: the colours of a photo that has none of its own (see `tone.find_tone`); None for a photo with colours.
     Returns:
       A copy; pixels outside the hole are equal bit for bit.
     Raises:
       ValueError: the hole covers the whole photo.
     """
     result, levels = photo.copy(), np.iinfo(photo.dtype).max
+    if not hole.any():
+        return result
+    if tone is not None:
+        luminance = photo.mean(axis=-1, dtype=np.float32) / np.float32(levels)
+        filled = _filled(luminance, hole, faces, lambda values: values.mean(axis=-1))
+        result[hole] = np.rint(tones.apply(tone, filled[hole]) * levels)
+        return result
     for channel in range(3):
         known = photo[..., channel].astype(np.float32) / np.float32(levels)
-        filled = membrane.fill(known, hole)
-        del known
-        for face in faces:
-            rows, columns = _box(face.placement, photo.shape)
-            inside = hole[rows, columns]
-            if not inside.any() or inside.all():
-                continue
-            warped = _warped(_values(face, gray=gray)[..., channel], face.placement, rows, columns)
-            detail = warped - membrane.fill(warped, inside)  # zero outside the hole
-            filled[rows, columns] += _share(face, faces, rows, columns) * detail
+        filled = _filled(known, hole, faces, lambda values, channel=channel: values[..., channel])
         result[hole, channel] = np.clip(np.rint(filled[hole] * levels), 0, levels)
     return result
 
 
+def _filled(
+    known: Float32[np.ndarray, "H W"],
+    hole: Bool[np.ndarray, "H W"],
+    faces: Sequence[RestoredFace],
+    part: Callable[[np.ndarray], np.ndarray],
+) -> Float32[np.ndarray, "H W"]:
+    """Fills the hole of one channel of the photo, for which `part` takes the values [size, size] of a face."""
+    filled = membrane.fill(known, hole)
+    for face in faces:
+        rows, columns = _box(face.placement, known.shape)
+        inside = hole[rows, columns]
+        if not inside.any() or inside.all():
+            continue
+        warped = _warped(part(_values(face)), face.placement, rows, columns)
+        detail = warped - membrane.fill(warped, inside)  # zero outside the hole
+        filled[rows, columns] += _share(face, faces, rows, columns) * detail
+    return filled
+
+
 def replace_faces(
-    photo: UInt[np.ndarray, "H W 3"], faces: Sequence[RestoredFace], *, gray: bool
+    photo: UInt[np.ndarray, "H W 3"], faces: Sequence[RestoredFace], *, tone: Tone | None
 ) -> UInt[np.ndarray, "H W 3"]:
-    """Replaces whole aligned squares, fading out towards their borders.
+    """Replaces whole aligned squares, which fade out towards their borders.
 
     Args:
       photo: RGB of 8 or 16 bits.
       faces: their low frequencies should be the photo's, see `with_low_frequencies_of`.
-      gray: give the faces no colour; for a photo that has none.
+      tone: as for `fill_holes`.
     Returns:
       A copy; pixels outside the squares are equal bit for bit.
     """
-    return _composed(photo, faces, lambda base, restored: restored, gray=gray)
+    return _composed(photo, faces, lambda base, restored: restored, tone)
 
 
 def colour_faces(photo: UInt[np.ndarray, "H W 3"], faces: Sequence[RestoredFace]) -> UInt[np.ndarray, "H W 3"]:
-    """Gives the faces' colours to the photo, which keeps its own luminance, and with it its sharpness.
+    """Gives the faces' colours to the photo, which keeps its own luminance, and with that its sharpness.
 
     Args:
       photo: RGB of 8 or 16 bits, usually gray.
-      faces: with colours.
+      faces: have colours.
     Returns:
       A copy; pixels outside the aligned squares are equal bit for bit.
     """
-    return _composed(photo, faces, _coloured, gray=False)
+    return _composed(photo, faces, _coloured, None)
 
 
 def with_low_frequencies_of(
@@ -99,12 +126,14 @@ def with_low_frequencies_of(
     restored: UInt8[np.ndarray, "size size 3"],
     known: Float32[np.ndarray, "size size"] | None = None,
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Matches brightness and colours: the restored face with the observed one's low frequencies.
+    """Gives a restored face the brightness and colours of the photo, by exchanging its low frequencies.
 
     Args:
-      observed: the aligned square as the photo shows it, blurred maybe, but of the right colours.
-      restored: the generator's image of it.
-      known: 1 where something was observed; by default everywhere.
+      observed: the aligned square as the photo shows it; it may be blurred, but has the right colours.
+      restored: the generator's image of that square.
+      known: 1 where something was observed, else 0; None if everything was.
+    Returns:
+      The restored face with the observed low frequencies.
     """
     weight = np.ones(observed.shape[:2], np.float32) if known is None else known
     sigma = MATCH * len(observed)
@@ -119,11 +148,11 @@ def with_low_frequencies_of(
 def hole_of_mask(
     mask: Float32[np.ndarray, "size size"], placement: Placement, photo_shape: tuple[int, ...]
 ) -> Bool[np.ndarray, "H W"]:
-    """The pixels of the photo that a mask of the aligned square hides.
+    """Marks the pixels of the photo that a mask of the aligned square hides.
 
     Args:
       mask: 1 where pixels are kept, 0 where they are missing.
-      placement: of the square.
+      placement: where in the photo the square lies.
       photo_shape: (height, width, ...).
     """
     rows, columns = _box(placement, photo_shape)
@@ -134,12 +163,12 @@ def hole_of_mask(
     return hole
 
 
-def _composed(photo, faces: Sequence[RestoredFace], change: Callable, *, gray: bool) -> np.ndarray:
-    """Blends, strip by strip, `change(photo, face)` of each face into the photo."""
+def _composed(photo: np.ndarray, faces: Sequence[RestoredFace], change: Callable, tone: Tone | None) -> np.ndarray:
+    """Blends `change(photo, face)` of each face into the photo, strip by strip."""
     result, levels = photo.copy(), np.iinfo(photo.dtype).max
     for face in faces:
         rows, columns = _box(face.placement, photo.shape)
-        values = _values(face, gray=gray)
+        values = _values(face)
         height = max(1, _STRIP_PIXELS // max(columns.stop - columns.start, 1))
         for top in range(rows.start, rows.stop, height):
             strip = slice(top, min(top + height, rows.stop))
@@ -149,34 +178,35 @@ def _composed(photo, faces: Sequence[RestoredFace], change: Callable, *, gray: b
             warped = [_warped(values[..., channel], face.placement, strip, columns) for channel in range(3)]
             change_here = share * (change(base, np.stack(warped, axis=-1)) - base)
             part = result[strip, columns]  # a face pasted before may have changed it
-            blended = part + change_here * np.float32(levels)
-            part[touched] = np.clip(np.rint(blended[touched]), 0, levels)
+            blended = part[touched] / np.float32(levels) + change_here[touched]
+            if tone is not None:
+                blended = tones.apply(tone, blended.mean(axis=-1))
+            part[touched] = np.clip(np.rint(blended * np.float32(levels)), 0, levels)
     return result
 
 
 def _coloured(base: Float32[np.ndarray, "h w 3"], restored: Float32[np.ndarray, "h w 3"]) -> np.ndarray:
-    """The luminance of one and the chroma of the other, with less of it where a channel would leave [0, 1]."""
-    luma = (base @ LUMA)[..., None]
-    chroma = restored - (restored @ LUMA)[..., None]
-    # The largest t with 0 <= luma + t chroma <= 1 in all channels.
+    """Adds the chroma of one to the luminance of the other; less of it where a channel would leave [0, 1]."""
+    luminance = base.mean(axis=-1, keepdims=True)
+    chroma = restored - restored.mean(axis=-1, keepdims=True)
+    # The largest t with 0 <= luminance + t chroma <= 1 in all channels.
     with np.errstate(divide="ignore", invalid="ignore"):
-        limit = np.where(chroma > 0, (1 - luma) / chroma, np.where(chroma < 0, -luma / chroma, np.inf))
-    return luma + np.minimum(limit.min(axis=-1, keepdims=True), 1) * chroma
+        limit = np.where(chroma > 0, (1 - luminance) / chroma, np.where(chroma < 0, -luminance / chroma, np.inf))
+    return luminance + np.minimum(limit.min(axis=-1, keepdims=True), 1) * chroma
 
 
-def _values(face: RestoredFace, *, gray: bool) -> Float32[np.ndarray, "size size 3"]:
-    """The face in [0, 1], at least as coarse as the photo: reduced where a photo pixel would skip some of its own."""
+def _values(face: RestoredFace) -> Float32[np.ndarray, "size size 3"]:
+    """Returns the face in [0, 1], reduced to the photo's size where a photo pixel would skip some of the face's own."""
     image = face.image
     factor = face.placement.pixels_per_pixel
     if factor < 1:
         side = max(1, math.ceil(len(image) * factor))
         image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
-    values = image.astype(np.float32) / np.float32(255)
-    return np.repeat((values @ LUMA)[..., None], 3, axis=-1) if gray else values
+    return image.astype(np.float32) / np.float32(255)
 
 
 def _box(placement: Placement, photo_shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of the photo that the aligned square reaches."""
+    """Returns the rows and columns of the photo that the aligned square reaches."""
     left, top = np.floor(placement.corners.min(axis=0)).astype(int)
     right, bottom = np.ceil(placement.corners.max(axis=0)).astype(int)
     height, width = photo_shape[:2]
@@ -186,7 +216,7 @@ def _box(placement: Placement, photo_shape: tuple[int, ...]) -> tuple[slice, sli
 
 
 def _position(placement: Placement, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Where the photo's pixel centres lie in the aligned square, whose sides run from 0 to 1: [h, w] each."""
+    """Places the photo's pixel centres in the aligned square, whose sides run from 0 to 1: x and y, [h, w] each."""
     x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(0.5)
     y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
     a, b = (placement.to_aligned / placement.size).astype(np.float32)
@@ -196,7 +226,7 @@ def _position(placement: Placement, rows: slice, columns: slice) -> tuple[np.nda
 def _warped(
     values: Float32[np.ndarray, "side side"], placement: Placement, rows: slice, columns: slice
 ) -> Float32[np.ndarray, "h w"]:
-    """An image of the aligned square at the photo's pixels (bicubic); beyond the square its border goes on."""
+    """Samples an image of the aligned square at the photo's pixels (bicubic); its border goes on beyond the square."""
     side = len(values)
     margin = side // 2 + 2  # the box around a square turned by 45 degrees reaches 0.21 of its side beyond
     padded = Image.fromarray(np.pad(values, margin, mode="edge"))
@@ -210,7 +240,7 @@ def _warped(
 
 
 def _fade(placement: Placement, rows: slice, columns: slice) -> Float32[np.ndarray, "h w"]:
-    """1 inside the aligned square, 0 from its border on, smooth between."""
+    """Returns weights that fall smoothly from 1 inside the aligned square to 0 at its border and beyond."""
     x, y = _position(placement, rows, columns)
     weight = np.float32(1)
     for position in (x, y):
@@ -220,7 +250,7 @@ def _fade(placement: Placement, rows: slice, columns: slice) -> Float32[np.ndarr
 
 
 def _share(face: RestoredFace, faces: Sequence[RestoredFace], rows: slice, columns: slice) -> np.ndarray:
-    """A face's weight [h, w]; in a pixel of several squares the deeper one has most of it, and all at most 1."""
+    """Weights a face against the others: a pixel of several squares is mostly of the one it lies deepest in."""
     own = _fade(face.placement, rows, columns)
     total = own
     for other in faces:

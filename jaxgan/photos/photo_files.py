@@ -1,72 +1,81 @@
-"""Whole photographs that are changed in places and written again: depth, transparency, profile and EXIF are kept."""
+"""Reads photographs, and writes them again after a change with everything else that their files held."""
 
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt, UInt8
-from PIL import ExifTags, Image
+from PIL import Image
 
-from jaxgan.images import EXIF_ORIENTATION, UPRIGHT, ImageError, gray_8bit, open_picture, replacing
+from jaxgan.errors import ImageError
+from jaxgan.files import replacing
+from jaxgan.photos import deep_png, metadata
+from jaxgan.photos.decoding import decode
+from jaxgan.photos.metadata import Metadata
+from jaxgan.photos.opening import open_picture
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
 _JPEG = {"quality": 95, "subsampling": 0}
-# What describes the picture; the other tags of a TIFF file say where in the file its pixels lie.
-_TIFF_TAGS = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright")
+_PARTLY_USED_BITS = 14  # 16-bit files of cameras and scanners that use fewer bits use 10, 12 or 14
 
 
 class PhotoFile(NamedTuple):
     """A photograph as it was read, upright."""
 
     pixels: UInt[np.ndarray, "H W 3"]  # RGB, uint8 or uint16
-    alpha: UInt[np.ndarray, "H W"] | None  # of the same depth
-    is_gray: bool  # the file has one channel; in `pixels` it stands three times
-    icc_profile: bytes | None
-    exif: bytes | None  # of an upright picture
-    notes: tuple[str, ...]  # what of the file could not be kept, for the user
+    alpha: UInt[np.ndarray, "H W"] | None = None  # of the same depth
+    is_gray: bool = False  # the file has one colour channel; in `pixels` it stands three times
+    metadata: Metadata = Metadata()
+    notes: tuple[str, ...] = ()  # lines for the user: what of the file could not be kept
+    hints: tuple[str, ...] = ()  # lines for the user: what about the file may be a mistake
+
+
+def sample_photo_path() -> Path:
+    """Returns the path of the portrait that comes with the package (512x512; credit in jaxgan/data/README.md)."""
+    return Path(__file__).parent.parent / "data" / "astronaut.png"
+
+
+def read_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Reads an image file as upright 8-bit RGB, which is all that the rest of the library looks at.
+
+    Args:
+      path: as for `read`.
+    Returns:
+      Values in [0, 255]; transparent parts are laid over white.
+    Raises:
+      ImageError: as for `read`.
+    """
+    return to_8_bits(read(path))
 
 
 def read(path: str | os.PathLike[str]) -> PhotoFile:
-    """Reads a photograph with all that is to be written again.
+    """Reads a photograph with everything that is to be written again.
 
-    PNG and TIFF files of 16 bits per channel need the packages imagecodecs and tifffile for their full depth.
-    Colour profiles are not applied: pixels stay what they are, and so does their profile.
+    EXIF rotation is applied; palette and CMYK become RGB. Floating-point files hold [0, 1] or [0, 255]. Of an animation
+    or of several pages the first picture is read. Files of 16 bits per channel need the packages imagecodecs and
+    tifffile for their full depth. Colour profiles are not applied: pixels stay as they are, and so does their profile.
 
     Args:
-      path: as for `images.read_photo`.
+      path: a PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or HEIC file of 16x16 up to 100 million pixels.
     Raises:
-      ImageError: as for `images.read_photo`.
+      ImageError: there is no such file, or it is no such image; the message says which and what to do.
     """
     path = Path(path)
+    notes: list[str] = []
     with open_picture(path) as picture:
-        picture.load()
-        notes = []
-        orientation = picture.getexif().get(EXIF_ORIENTATION)
-        exif = _upright_exif(picture, notes)
-        deep = _deep_pixels(path, picture, notes)
-        array = _eight_bits(picture, notes) if deep is None else deep  # [H, W, channels]
-        if deep is None and orientation in UPRIGHT:
-            upright = [Image.fromarray(array[..., i]).transpose(UPRIGHT[orientation]) for i in range(array.shape[2])]
-            array = np.stack([np.asarray(channel) for channel in upright], axis=-1)
-        elif orientation in UPRIGHT:
-            array = _transposed(array, UPRIGHT[orientation])
-        profile = picture.info.get("icc_profile") or None
-        if profile and profile[16:20] not in ((b"GRAY",) if array.shape[2] < 3 else (b"RGB ",)):
-            notes.append("its colour profile, which is not for RGB, is left out")
-            profile = None
+        array = decode(path, picture, notes)
+        is_gray = array.shape[2] < 3
+        kept = metadata.read(picture, is_gray=is_gray, notes=notes)
     alpha = np.ascontiguousarray(array[..., -1]) if array.shape[2] in (2, 4) else None
-    is_gray = array.shape[2] < 3
     pixels = np.repeat(array[..., :1], 3, axis=2) if is_gray else np.ascontiguousarray(array[..., :3])
-    return PhotoFile(pixels, alpha, is_gray, profile, exif, tuple(notes))
+    return PhotoFile(pixels, alpha, is_gray, kept, tuple(notes), _hints(pixels))
 
 
 def to_8_bits(photo: PhotoFile) -> UInt8[np.ndarray, "H W 3"]:
-    """The pixels as the rest of the library sees them: 8 bits, transparent parts laid over white."""
+    """Reduces the pixels to 8 bits and lays transparent parts over white."""
     pixels = photo.pixels if photo.pixels.dtype == np.uint8 else _reduced_depth(photo.pixels)
     if photo.alpha is None:
         return pixels
@@ -78,17 +87,17 @@ def to_8_bits(photo: PhotoFile) -> UInt8[np.ndarray, "H W 3"]:
 def write(
     path: str | os.PathLike[str], pixels: UInt[np.ndarray, "H W 3"], like: PhotoFile, format_name: str
 ) -> tuple[str, ...]:
-    """Writes changed pixels with all else that the photograph had; whole or not at all.
+    """Writes changed pixels with everything else that the photograph had; whole or not at all.
 
     Args:
       path: ends in the suffix of the format.
-      pixels: of the shape and depth of `like.pixels`.
-      like: what was read.
+      pixels: have the shape and depth of `like.pixels`.
+      like: the photograph as it was read.
       format_name: a key of `SUFFIXES`; png keeps every pixel, tiff and webp those of 8 bits, jpeg none.
     Returns:
-      What could not be kept, for the user.
+      Lines for the user: what could not be kept.
     Raises:
-      ImageError: the path cannot be written to.
+      UserError: the path cannot be written to, or the format cannot hold the photo.
       ValueError: the pixels are of another shape or depth.
     """
     if pixels.shape != like.pixels.shape or pixels.dtype != like.pixels.dtype:
@@ -96,11 +105,11 @@ def write(
             f"got pixels {pixels.dtype} {list(pixels.shape)}; expected those of the photo, "
             f"{like.pixels.dtype} {list(like.pixels.shape)}"
         )
-    notes = []
-    alpha, profile = like.alpha, like.icc_profile
+    notes: list[str] = []
+    alpha, kept = like.alpha, like.metadata
     stays_gray = like.is_gray and bool((pixels[..., :1] == pixels[..., 1:]).all())
-    if like.is_gray and not stays_gray and profile:
-        profile = None
+    if like.is_gray and not stays_gray and kept.icc_profile:
+        kept = kept._replace(icc_profile=None)
         notes.append("the photo was gray and has colours now: its colour profile, for gray, is left out")
     if format_name == "jpeg":
         notes.append("JPEG changes every pixel a little; png, tiff and webp keep the untouched ones")
@@ -115,141 +124,44 @@ def write(
     array = np.stack([*channels, *([] if alpha is None else [alpha])], axis=-1)
     with replacing(path, SUFFIXES[format_name]) as temporary:
         if array.dtype == np.uint16:
-            _write_deep_png(temporary, array, profile, like.exif)
+            deep_png.write(temporary, array, metadata.png_chunks(kept))
         else:
-            options = {
-                "png": {"compress_level": 6},
-                # libtiff, which compresses, does not take EXIF data from Pillow
-                "tiff": {"compression": "tiff_adobe_deflate"} if like.exif is None else {},
-                "webp": {"lossless": True, "exact": True},
-                "jpeg": _JPEG,
-            }[format_name]
-            kept = {"icc_profile": profile} | ({} if like.exif is None else {"exif": like.exif})
-            try:
-                Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(
-                    temporary, format=format_name.upper(), **options, **kept
-                )
-            except ValueError as error:  # JPEG: 65500 pixels along a side and 64 KB of EXIF; WebP: 16383 pixels
-                raise ImageError(f"{path}: {format_name} cannot hold this photo ({error}); choose png") from error
+            _save(path, temporary, array, format_name, metadata.save_options(kept, format_name, notes))
     return tuple(notes)
 
 
+def _save(path: str | os.PathLike[str], temporary: Path, array: np.ndarray, format_name: str, kept: dict) -> None:
+    options = {
+        "png": {"compress_level": 6},
+        # libtiff, which compresses, does not take EXIF data from Pillow
+        "tiff": {} if "exif" in kept else {"compression": "tiff_adobe_deflate"},
+        "webp": {"lossless": True, "exact": True},
+        "jpeg": _JPEG,
+    }[format_name]
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    try:
+        picture.save(temporary, format=format_name.upper(), **options, **kept)
+    except ValueError as error:  # JPEG: 65500 pixels along a side and 64 KB of EXIF; WebP: 16383 pixels
+        raise ImageError(f"{path}: {format_name} cannot hold this photo ({error}); choose png") from error
+
+
+def _hints(pixels: np.ndarray) -> tuple[str, ...]:
+    if pixels.dtype != np.uint16:
+        return ()
+    brightest = int(pixels.max())
+    bits = brightest.bit_length()
+    if not 0 < bits <= _PARTLY_USED_BITS:
+        return ()
+    bits += bits % 2
+    return (
+        f"it is very dark, its brightest value is {brightest} of 65535; {bits} bits in 16? If so, multiply its values "
+        f"by {2 ** (16 - bits)} in an image editor first",
+    )
+
+
 def _reduced_depth(values: UInt[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """16 bits to 8: v / 257, rounded; a channel at a time, as the steps between take four bytes a value."""
+    """Divides 16-bit values by 257 and rounds; some rows at a time, as the steps between take four bytes a value."""
     reduced = np.empty(values.shape, np.uint8)
     for row in range(0, len(values), 256):
         reduced[row : row + 256] = (values[row : row + 256].astype(np.uint32) + 128) // 257
     return reduced
-
-
-def _eight_bits(picture: Image.Image, notes: list[str]) -> np.ndarray:
-    """All channels of a picture [H, W, 1 to 4]: gray, gray and alpha, RGB or RGBA."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        if not any("are reduced to 8" in note for note in notes):
-            notes.append("its gray values of more than 8 bits are reduced to 8")
-        return np.asarray(gray_8bit(picture))[..., None]
-    if picture.mode in ("1", "L"):
-        mode = "LA" if picture.has_transparency_data else "L"
-    elif picture.mode == "LA":
-        mode = "LA"
-    else:
-        mode = "RGBA" if picture.has_transparency_data else "RGB"
-    if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        notes.append(f"its {picture.mode} colours are written as RGB")
-    return np.atleast_3d(np.array(picture.convert(mode)))
-
-
-def _deep_pixels(path: Path, picture: Image.Image, notes: list[str]) -> np.ndarray | None:
-    """The 16-bit pixels [H, W, 1 to 4] of a PNG or TIFF file, None if it has 8 bits or they cannot be had."""
-    if picture.format == "PNG":
-        with open(path, "rb") as file:
-            is_deep = file.read(25)[24] == 16  # the IHDR chunk's bit depth
-    else:
-        is_deep = picture.format == "TIFF" and set(picture.tag_v2.get(258, (8,))) == {16}
-    if not is_deep:
-        return None
-    try:
-        import imagecodecs
-
-        if picture.format == "PNG":
-            array = imagecodecs.png_decode(path.read_bytes())
-        else:
-            import tifffile
-
-            with tifffile.TiffFile(path) as file:
-                array = file.pages[0].asarray()
-    except ModuleNotFoundError as error:
-        notes.append(
-            f"its 16 bits per channel are reduced to 8, as the package {error.name} is not installed: "
-            "pip install imagecodecs tifffile"
-        )
-        return None
-    array = np.atleast_3d(array)
-    is_known = array.dtype == np.uint16 and array.shape[:2] == picture.size[::-1] and array.shape[2] <= 4
-    if not is_known or (picture.format == "TIFF" and picture.tag_v2.get(262) not in (1, 2)):  # black is zero, RGB
-        notes.append("its 16 bits per channel are reduced to 8: this kind of file is not known")
-        return None
-    return array
-
-
-def _transposed(array: np.ndarray, how: Image.Transpose) -> np.ndarray:
-    """What `Image.transpose` does, for arrays that Pillow cannot hold."""
-    return np.ascontiguousarray(
-        {
-            Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
-            Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],
-            Image.Transpose.FLIP_TOP_BOTTOM: lambda a: a[::-1],
-            Image.Transpose.TRANSPOSE: lambda a: a.swapaxes(0, 1),
-            Image.Transpose.ROTATE_270: lambda a: a.swapaxes(0, 1)[:, ::-1],
-            Image.Transpose.TRANSVERSE: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
-            Image.Transpose.ROTATE_90: lambda a: a.swapaxes(0, 1)[::-1],
-        }[how](array)
-    )
-
-
-def _upright_exif(picture: Image.Image, notes: list[str]) -> bytes | None:
-    """The EXIF data with the orientation of an upright picture; the preview picture in it, now outdated, is dropped."""
-    try:
-        exif = picture.getexif()
-        kept = Image.Exif()
-        names = {ExifTags.Base[name] for name in _TIFF_TAGS} if picture.format == "TIFF" else set(exif)
-        for tag in names & set(exif) - {EXIF_ORIENTATION, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}:
-            kept[tag] = exif[tag]
-        for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            if values := exif.get_ifd(part):
-                kept.get_ifd(part).update(values)
-                kept[part] = values
-        if not len(kept):
-            return None
-        kept[EXIF_ORIENTATION] = 1
-        return kept.tobytes()
-    except Exception:  # Pillow has many for damaged EXIF data, which is no reason to refuse the photo
-        notes.append("its EXIF data is damaged, and is left out")
-        return None
-
-
-def _write_deep_png(path: Path, array: np.ndarray, profile: bytes | None, exif: bytes | None) -> None:
-    """A PNG file of 16 bits with its extra chunks (PNG specification, third edition, 11.3)."""
-    height, width, channels = array.shape
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    packer = zlib.compressobj(6)
-    with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-        if profile:
-            _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
-        if exif:
-            _write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
-        above = np.zeros(width * channels * 2, np.uint8)
-        for row in array:
-            values = row.astype(">u2").reshape(-1).view(np.uint8)
-            packed = packer.compress(b"\x02" + (values - above).tobytes())  # filter 2: the difference to the row above
-            above = values
-            if packed:
-                _write_chunk(file, b"IDAT", packed)
-        _write_chunk(file, b"IDAT", packer.flush())
-        _write_chunk(file, b"IEND", b"")
-
-
-def _write_chunk(file, name: bytes, content: bytes) -> None:
-    file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content)))

@@ -1,0 +1,171 @@
+"""The inverse of a linear degradation with white noise: `S A' (A S A' + s^2)^-1`, by conjugate gradients.
+
+A is whatever `jax.linear_transpose` can transpose; the exact operator, in float64 on the CPU, not an approximation that
+is diagonal in some basis. S, the covariance of what is sought, is diagonal in the DCT of decorrelated colours.
+
+References:
+  Hestenes & Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", 1952, J. Res. NBS 49.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage, optimize
+
+from jaxgan import spectra
+
+PROBES = 8
+"""Pictures drawn from S, whose degraded power, smoothed over neighbours, stands for the diagonal of `A S A'`."""
+
+MOST_STEPS = 500
+"""Of conjugate gradients, where rounding alone is the noise and the operator hides most frequencies."""
+
+Levels = Float[np.ndarray, "h w 3"]
+
+
+class LinearMap(NamedTuple):
+    """A linear degradation between pictures of one shape.
+
+    Attributes:
+      forward, transpose: on float64 arrays.
+      known: False where the result is not observed; there, `forward` gives zero.
+    """
+
+    forward: Callable[[Levels], Levels]
+    transpose: Callable[[Levels], Levels]
+    known: Bool[np.ndarray, "h w"]
+
+
+class Covariance(NamedTuple):
+    """S: independent coefficients.
+
+    Attributes:
+      colours: decorrelated ones, see `spectra.Spectrum`.
+      variance: of each coefficient.
+    """
+
+    colours: Float[np.ndarray, "3 3"]
+    variance: Float[np.ndarray, "h w 3"]
+
+
+def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, tolerance: float = 1e-5) -> LinearMap | None:
+    """Makes a linear map of a degradation that is one.
+
+    Args:
+      degradation: a pytree that is called with an image.
+      known: where its result is observed.
+      tolerance: by which the image of a sum of two random pictures may differ from the sum of their images, relative
+        to the latter; an operator that computes in float32 is linear up to rounding.
+    Returns:
+      None if it is not linear.
+    """
+    degradation = jax.tree.map(np.asarray, degradation)
+    shape, mask = (*known.shape, 3), known[..., None]
+
+    def on_host(function: Callable, image: Levels) -> Levels:
+        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return np.asarray(function(degradation, image.astype(np.float64)), np.float64)
+
+    def forward(image: Levels) -> Levels:
+        return np.where(mask, on_host(_apply, image), 0)
+
+    def transpose(image: Levels) -> Levels:
+        return on_host(_transpose, np.where(mask, image, 0))
+
+    a, b = np.random.default_rng(0).uniform(-1, 1, (2, *shape))
+    separate = 0.3 * forward(a) - 0.6 * forward(b)
+    if np.abs(forward(0.3 * a - 0.6 * b) - separate).max() > tolerance * np.abs(separate).max():
+        return None
+    return LinearMap(forward, transpose, known)
+
+
+@jax.jit
+def _apply(degradation: Callable, image: jax.Array) -> jax.Array:
+    return degradation(image)
+
+
+@jax.jit
+def _transpose(degradation: Callable, image: jax.Array) -> jax.Array:
+    return jax.linear_transpose(degradation, image)(image)[0]
+
+
+def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarray, "h w 3"]:
+    """The variance of the coefficients of degraded pictures: the diagonal of `A S A'`, estimated from a few."""
+    draws = np.random.default_rng(0).standard_normal((PROBES, *covariance.variance.shape))
+    pictures = (spectra.from_coefficients(np.sqrt(covariance.variance) * draw, covariance.colours) for draw in draws)
+    power = np.mean([spectra.coefficients(map_.forward(p), covariance.colours) ** 2 for p in pictures], 0)
+    return ndimage.uniform_filter(power, (3, 3, 1), mode="nearest")
+
+
+def fitted_factor(
+    map_: LinearMap, covariance: Covariance, degraded: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+) -> float:
+    """The factor of S with which a residual is as large as expected.
+
+    Args:
+      map_, covariance: A and S.
+      degraded: `degraded_variance` of the two.
+      noise: s.
+      residual: of zeros where nothing is known.
+    Returns:
+      The factor f for which the residual's squared coefficients, over `f degraded + s^2`, average 1 where S is seen
+      above the noise; 1 if that is nowhere.
+    """
+    floor = noise**2 * map_.known.mean()
+    seen = degraded > max(floor, 1e-12 * degraded.max())
+    if not seen.any():
+        return 1.0
+    power = spectra.coefficients(residual, covariance.colours)[seen] ** 2
+
+    def excess(log_factor: float) -> float:
+        return float(np.mean(power / (np.exp(log_factor) * degraded[seen] + floor))) - 1
+
+    if excess(-20) <= 0:
+        return float(np.exp(-20))  # all of it may be noise
+    return float(np.exp(optimize.brentq(excess, -20, 40)))
+
+
+def conditional_mean(
+    map_: LinearMap, covariance: Covariance, whole: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+) -> Levels:
+    """The mean of the pictures of covariance S of which a residual may be the noisy image.
+
+    Args:
+      map_, covariance, noise: A, S and s.
+      whole: `degraded_variance` of A without its holes, over whose borders high frequencies would be overestimated;
+        it speeds the search up and does not change what is found.
+      residual: what was observed.
+    Returns:
+      `S A' (A S A' + s^2)^-1 residual`.
+    """
+    mask = map_.known[..., None]
+    colours, variance = covariance
+    scale = 1 / (whole + noise**2 + 1e-15)
+
+    def prior(image: Levels) -> Levels:
+        return spectra.from_coefficients(variance * spectra.coefficients(image, colours), colours)
+
+    def matrix(image: Levels) -> Levels:
+        return map_.forward(prior(map_.transpose(image))) + noise**2 * image
+
+    def preconditioner(image: Levels) -> Levels:
+        return np.where(mask, spectra.from_coefficients(scale * spectra.coefficients(image, colours), colours), 0)
+
+    left = np.where(mask, residual, 0)
+    enough = max(1e-2 * noise * np.sqrt(residual.size), 1e-7 * np.linalg.norm(left))
+    solution, direction, before = np.zeros_like(left), np.zeros_like(left), np.inf
+    for _ in range(MOST_STEPS):
+        if np.linalg.norm(left) <= enough:
+            break
+        scaled = preconditioner(left)
+        product = np.vdot(left, scaled)
+        direction = scaled + product / before * direction
+        image = matrix(direction)
+        step = product / np.vdot(direction, image)
+        solution, left, before = solution + step * direction, left - step * image, product
+    return prior(map_.transpose(solution))

@@ -1,0 +1,43 @@
+"""Reads masks: white where a photograph is kept, black where it is to be filled in."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from jaxtyping import Float32
+
+from jaxgan.errors import ImageError
+from jaxgan.photos.photo_files import read_photo
+
+MOST = 0.75
+"""A mask that hides a larger share than this was more likely drawn the other way round than meant."""
+
+
+def read_mask(path: str | os.PathLike[str], *, invert: bool | None = None) -> Float32[np.ndarray, "H W"]:
+    """Reads an inpainting mask.
+
+    Args:
+      path: an image file as for `photo_files.read`; its luminance is cut at half, transparent parts count as white.
+      invert: False takes white for observed, True for missing. None takes white for observed, too, but refuses a mask
+        that looks as if it were meant the other way round.
+    Returns:
+      1 where the pixel is observed, 0 where it is missing.
+    Raises:
+      ImageError: as for `photo_files.read`; nothing is observed; or with `invert=None` more than `MOST` is hidden.
+    """
+    white = read_photo(path).mean(axis=-1, dtype=np.float32) >= 127.5
+    observed = ~white if invert else white
+    if not observed.any():
+        colour = "white" if invert else "black"
+        raise ImageError(
+            f"{path}: the mask is {colour} everywhere, so nothing of the photo is observed; expected "
+            + ("black = keep, white = fill in" if invert else "white = keep, black = fill in")
+            + ": invert it, or paint the part to keep"
+        )
+    if invert is None and (hidden := 1 - observed.mean()) > MOST:
+        raise ImageError(
+            f"{path}: the mask hides {hidden:.0%} of the picture; expected white = keep, black = fill in: "
+            "if it is meant the other way round, invert it (--invert-mask)"
+        )
+    return observed.astype(np.float32)

@@ -1,0 +1,70 @@
+"""Estimates the noise of a photograph where a face is, as it stands in the aligned crop."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxgan.errors import UserError
+from jaxgan.photos import alignment
+from jaxgan.photos.alignment import Placement
+
+ROUNDING = 1 / np.sqrt(12)
+"""Standard deviation, in levels, of the error of rounding to whole levels, which a crop of 8 bits has in any case."""
+
+_PROBE_SIDE = 64  # pixels of the crop of white noise: its standard deviation is known to 1%
+_PROBE_SIGMA = 40.0  # levels
+
+
+def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> float:
+    """Estimates the standard deviation of white noise in the crop of a face.
+
+    The noise is estimated on the photograph's own pixels, where it is white, from the finest wavelet coefficients.
+    Aligning a face averages over pixels and so reduces the noise; by how much is measured on a picture of white noise.
+    Blurred photographs, whose finest coefficients are noise alone, are estimated well; in sharp ones fine detail counts
+    as noise, and in JPEG files noise that the compression removed is missing.
+
+    Args:
+      photo: RGB.
+      placement: where in the photo the crop lies.
+    Returns:
+      Levels of 8 bits; the rounding of the crop is included, so it is at least `ROUNDING`.
+    Raises:
+      UserError: the packages scikit-image and PyWavelets are not installed.
+      ValueError: the crop lies outside the photo.
+    References:
+      Donoho, Johnstone, Ideal Spatial Adaptation by Wavelet Shrinkage, 1994, 3.1 (the median of the finest
+      coefficients, divided by 0.6745).
+    """
+    try:
+        from skimage.restoration import estimate_sigma
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    low, high = placement.corners.min(axis=0), placement.corners.max(axis=0)
+    left, top = np.maximum(np.floor(low).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(high).astype(int), photo.shape[1::-1])
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f"the crop at x, y = {placement.corners.mean(axis=0).round(1).tolist()} lies outside the photo"
+        )
+    pixels = photo[top:bottom, left:right].astype(np.float32)
+    try:
+        sigma = estimate_sigma(pixels, average_sigmas=True, channel_axis=-1)
+    except ImportError as error:  # of PyWavelets, which scikit-image imports when it is needed
+        raise _missing(error) from error
+    return float(np.hypot(sigma * _gain(placement.pixels_per_pixel), ROUNDING))
+
+
+def _gain(pixels_per_pixel: float) -> float:
+    """Returns the share of white noise that is left of it in a crop, given photo pixels per pixel of the crop."""
+    side = _PROBE_SIDE * pixels_per_pixel
+    margin = int(np.ceil(0.1 * side)) + 4  # what `alignment.cut` looks at beside the square
+    length = int(np.ceil(side)) + 2 * margin
+    noise = np.random.default_rng(0).normal(127.5, _PROBE_SIGMA, (length, length, 3))
+    photo = np.clip(np.rint(noise), 0, 255).astype(np.uint8)
+    quad = alignment.quad_from_box(float(margin), float(margin), margin + side, margin + side)
+    return float(alignment.cut(photo, quad, _PROBE_SIDE).std() / photo.std())
+
+
+def _missing(error: ImportError) -> UserError:
+    return UserError(f"estimating noise needs a package that is missing ({error}): pip install scikit-image PyWavelets")
