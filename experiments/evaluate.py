@@ -85,7 +85,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
             f"{options.output} holds {done} of {len(options.task) * len(options.method)} results; the same command "
             "goes on with the others."
         ) from None
-    summary = tables.summarise(table.rows, generator.config.resolution)
+    summary = tables.summarise(table.rows)
     with files.replacing(options.output / "summary.md") as partial:
         partial.write_text(summary)
     print(summary)

@@ -65,12 +65,12 @@ def run(options: StudyOptions) -> Findings:
     wrong = {name: value for name, value in counts.items() if value is not None and value < 1}
     cli.Mistakes.check([f"--{name} is {value}; expected 1 or more." for name, value in wrong.items()])
     from experiments import networks
-    from experiments.measure import face_sets, measures
+    from experiments.measure import face_sets
     from experiments.runs import settings as run_settings
     from experiments.studies import figures
     from experiments.studies.kept import Kept
     from experiments.studies.setup import Setup
-    from jaxgan import InversionConfig, files
+    from jaxgan import InversionConfig, files, metrics
 
     is_search = options.name == "fewer-steps"
     source = options.images or ("development" if is_search else "heldout")
@@ -87,7 +87,7 @@ def run(options: StudyOptions) -> Findings:
     setup = Setup(
         generator,
         lpips,
-        measures.whitening(generator),
+        metrics.whitening(generator),
         faces,
         steps=steps,
         seed=options.seed,

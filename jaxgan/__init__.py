@@ -5,11 +5,13 @@ from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.inversion import InversionResult, invert
+from jaxgan.inversion import InversionResult, invert, invert_batch
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_files import load_inversion, save_inversion
 from jaxgan.lpips import LPIPS
 from jaxgan.restoration import has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
+from jaxgan.tasks import default_degradation
 
 __all__ = [
     "LPIPS",
@@ -24,10 +26,14 @@ __all__ = [
     "InversionResult",
     "Mask",
     "Spectrum",
+    "default_degradation",
     "has_inverse",
     "invert",
+    "invert_batch",
     "load_generator",
+    "load_inversion",
     "load_lpips",
     "measure_spectrum",
     "restore",
+    "save_inversion",
 ]

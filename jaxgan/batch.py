@@ -1,4 +1,4 @@
-"""Many inversions at once: a batch of fixed size whose places are refilled as inversions end.
+"""Many inversions at once: a batch of fixed size whose places can be refilled as inversions end.
 
 The program is compiled once, for `size` places. Each place has its own problem, key and step count, so images may come
 and go at any time: no place waits for the slowest image, and a last, partial batch is padded. What an image becomes
@@ -15,15 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxgan import inversion, optimization
-from jaxgan.degradations import Degradation
+from jaxgan import optimization
 from jaxgan.generator import Generator
-from jaxgan.inversion import InversionResult
-from jaxgan.inversion_config import NUMBERS, InversionConfig
 from jaxgan.latents import Latents
-from jaxgan.lpips import LPIPS, check_size
+from jaxgan.lpips import LPIPS
 from jaxgan.optimization import InversionState, LossTerms, Problem
 
 AXIS = "images"
@@ -73,19 +70,28 @@ class Batch:
         else:
             self._places = _put(self._places, place, one)
 
+    @property
+    def states(self) -> InversionState:
+        """What the inversions have reached; each array has a leading axis for the places."""
+        return self._places[2]
+
     def state(self, place: int) -> InversionState:
         """What the inversion in a place has reached, on the host."""
-        return jax.tree.map(lambda leaf: np.asarray(leaf[place]), self._places[2])
+        return jax.tree.map(lambda leaf: np.asarray(leaf[place]), self.states)
+
+    def clear(self) -> None:
+        """Forgets what is in the places, whose memory is free then."""
+        self._places = None
 
     def advance(self, chunk_steps: int) -> LossTerms:
         """Runs a chunk of steps in all places; images that have done all their steps stay as they are.
 
         Returns:
-          The losses, each `[size, chunk_steps]`; `inversion.taken` finds those of an image.
+          The losses, each `[size, chunk_steps]`; zero where an image had no step left.
         Raises:
           ValueError: `chunk_steps` is out of range.
         """
-        inversion.check_chunk_steps(chunk_steps)
+        optimization.check_chunk_steps(chunk_steps)
         self._compile(self._places)
         everywhere = (*self._networks, np.int32(chunk_steps))
         states, terms = jax.block_until_ready(self._compiled(everywhere, *self._places))
@@ -94,7 +100,7 @@ class Batch:
 
     def render(self) -> Float[np.ndarray, "size h w 3"]:
         """The images of all places as they are now, on the host."""
-        return np.asarray(_render(self._networks[0], self._places[2].latents, mesh=self._mesh))
+        return np.asarray(_render(self._networks[0], self.states.latents, mesh=self._mesh))
 
     def bytes_needed(self, problem: Problem, key: PRNGKeyArray, state: InversionState) -> int:
         """Memory of one device that `advance` will take for images like this one, by the compiler's analysis."""
@@ -127,66 +133,6 @@ class Batch:
 MOST_PROGRAMS = 8  # each maps memory some 4,000 times on CPUs, and Linux allows a process 65,530 maps
 PROGRAMS: dict[Any, jax.stages.Compiled] = {}
 """What was compiled for each kind of batch; may be cleared to free memory."""
-
-
-def invert_batch(
-    generator: Generator,
-    lpips: LPIPS,
-    targets: Float[Array, "n h w 3"],
-    degradations: Degradation,
-    config: InversionConfig | Sequence[InversionConfig],
-    keys: Key[Array, " n"],
-    *,
-    size: int | None = None,
-    chunk_steps: int = 25,
-) -> list[InversionResult]:
-    """`invert` for several images, all at once or `size` at a time; `Batch` is for images that come and go.
-
-    Args:
-      targets: the observed images.
-      degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
-      config: settings of all of them, or of each; these differ in nothing but `inversion_config.NUMBERS`.
-      keys: `[n]`, one per image.
-      size: places of the batch; default: one per image.
-      chunk_steps: steps between two returns to Python.
-    Returns:
-      A result per image.
-    """
-    check_size(generator.config.resolution)
-    if targets.shape[1:] != generator.config.image_shape:
-        raise ValueError(
-            f"targets have shape {targets.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
-        )
-    configs = [config] * len(targets) if isinstance(config, InversionConfig) else list(config)
-    if len(configs) != len(targets) or any(one.static() != configs[0].static() for one in configs):
-        raise ValueError(f"expected {len(targets)} configs that differ in {', '.join(NUMBERS)} only.")
-    prior = optimization.make_prior(generator, configs[0])
-    batch = Batch(generator, lpips, min(size or len(targets), len(targets)))
-    histories: list[list[LossTerms]] = [[] for _ in targets]
-    results: dict[int, InversionResult] = {}
-    waiting = iter(range(len(targets)))
-    active: dict[int, int] = {}  # image in each place
-    while len(results) < len(targets):
-        for place in set(range(batch.size)) - active.keys():
-            if (image := next(waiting, None)) is None:
-                break
-            degradation = jax.tree.map(lambda leaf, image=image: leaf[image], degradations)
-            problem = optimization.make_problem(
-                generator, lpips, targets[image], degradation, configs[image], prior=prior
-            )
-            state = optimization.initial_state(generator, problem.start, configs[image], keys[image])
-            batch.put(place, problem, keys[image], state)
-            active[place] = image
-        terms = batch.advance(chunk_steps)
-        for place, image in list(active.items()):
-            history, own = histories[image], inversion.of_place(terms, place)
-            history.append(inversion.taken(own, chunk_steps, configs[image], history))
-            inversion.check_finite(history[-1], inversion.steps_done(history[:-1]), image=image)
-            if inversion.is_done(configs[image], history):
-                losses = inversion.concatenate(history)
-                results[image] = inversion.result_of(generator, configs[image], batch.state(place), losses)
-                del active[place]
-    return [results[image] for image in range(len(targets))]
 
 
 def _arrays(problem: Problem, key: PRNGKeyArray, state: InversionState) -> Any:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from jaxgan import images, inversion_loop, optimization
 from jaxgan import latents as latents_lib
-from jaxgan import optimization
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_loop import Image
 from jaxgan.latents import NoiseMaps
 from jaxgan.lpips import LPIPS, check_size
-from jaxgan.optimization import LONGEST_CHUNK, InversionState, LossTerms
+from jaxgan.optimization import InversionState, LossTerms, Prior
 
 
 class InversionResult(NamedTuple):
@@ -45,11 +45,12 @@ class InversionResult(NamedTuple):
 def invert(
     generator: Generator,
     lpips: LPIPS,
-    target: Float[Array, "h w 3"],
+    observed: Float[Array, "h w 3"],
     degradation: Degradation,
     config: InversionConfig,
     key: PRNGKeyArray,
     *,
+    prior: Prior | None = None,
     resume_from: tuple[InversionState, LossTerms] | None = None,
     chunk_steps: int = 25,
     on_chunk: Callable[[InversionState, LossTerms], None] | None = None,
@@ -59,65 +60,105 @@ def invert(
     Args:
       generator: the network, unchanged.
       lpips: the distance.
-      target: the observed (already degraded) image in [-1, 1], RGB at the generator's resolution.
+      observed: the (already degraded) image in [-1, 1], RGB at the generator's resolution.
       degradation: the operator assumed to have made it; `Identity()` for a plain inversion.
-      config: settings.
+      config: constants of the optimisation.
       key: of all randomness (first noise maps, jitter).
+      prior: what `optimization.make_prior` found out about the network, which takes a while; None to do it now.
       resume_from: state and losses that an earlier call with the same arguments passed to `on_chunk`; the run continues
-        to the bit-identical result.
-      chunk_steps: steps between two returns to Python, at most `LONGEST_CHUNK`.
+        to the bit-identical result. `inversion_files` saves and loads them.
+      chunk_steps: steps between two returns to Python, at most `optimization.LONGEST_CHUNK`.
       on_chunk: called after every chunk with the state and all losses so far.
     Returns:
       Latents, noise maps, image and losses.
     Raises:
       UserError: the generator's images are too small for LPIPS.
-      ValueError: the target does not fit the generator, or `chunk_steps` is out of range.
+      ValueError: the observation does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
     """
     check_size(generator.config.resolution)
-    if target.shape != generator.config.image_shape:
+    images.check_image(observed, "observed")
+    if observed.shape != generator.config.image_shape:
         raise ValueError(
-            f"target has shape {target.shape}; this generator makes {generator.config.image_shape}. "
+            f"observed has shape {observed.shape}; this generator makes {generator.config.image_shape}. "
             "Align and resize the photograph first."
         )
-    check_chunk_steps(chunk_steps)
-    problem = optimization.make_problem(generator, lpips, target, degradation, config)
-    if resume_from is None:
-        state, history = optimization.initial_state(generator, problem.start, config, key), []
-    else:
-        state, history = resume_from[0], [resume_from[1]]
-    while not is_done(config, history):
-        state, terms = optimization.run_chunk(generator, lpips, problem, key, state, chunk_steps)
-        history.append(taken(terms, chunk_steps, config, history))
-        check_finite(history[-1], steps_done(history[:-1]))
+    optimization.check_chunk_steps(chunk_steps)
+    prior = optimization.make_prior(generator, config) if prior is None else prior
+    image = Image(observed, degradation, config, key, prior, resume_from)
+    if image.is_done:
+        return result_of(generator, config, *resume_from)
+    for chunk in inversion_loop.run(generator, lpips, [image], size=1, chunk_steps=lambda _: chunk_steps):
+        (progress,) = chunk.progresses
+        if progress.error is not None:
+            raise progress.error
         if on_chunk is not None:
-            on_chunk(state, concatenate(history))
-    return result_of(generator, config, state, concatenate(history))
+            on_chunk(progress.state, progress.losses)
+    return result_of(generator, config, progress.state, progress.losses)
 
 
-def is_done(config: InversionConfig, history: list[LossTerms]) -> bool:
-    """Whether an image has had all its steps, or has converged (see `InversionConfig.patience`)."""
-    steps = steps_done(history)
-    if steps >= config.steps or config.patience is None or steps <= config.patience:
-        return steps >= config.steps
-    total = concatenate(history).total
-    return bool(total.min() > 0.99 * total[: -config.patience].min())
+def invert_batch(
+    generator: Generator,
+    lpips: LPIPS,
+    observed: Float[Array, "n h w 3"],
+    degradations: Degradation,
+    config: InversionConfig | Sequence[InversionConfig],
+    keys: Key[Array, " n"],
+    *,
+    prior: Prior | None = None,
+    size: int | None = None,
+    chunk_steps: int = 25,
+) -> list[InversionResult]:
+    """Inverts several images, all at once or `size` at a time; `inversion_loop.run` is for images that come and go.
 
-
-def steps_done(history: list[LossTerms]) -> int:
-    """Steps whose losses are in a history."""
-    return sum(len(terms.total) for terms in history)
-
-
-def taken(terms: LossTerms, chunk_steps: int, config: InversionConfig, history: list[LossTerms]) -> LossTerms:
-    """The losses of the steps that a call of `optimization.run_chunk` after this history took, on the host."""
-    length = min(chunk_steps, config.steps - steps_done(history))
-    return jax.tree.map(lambda term: np.asarray(term[:length]), terms)
-
-
-def of_place(terms: LossTerms, place: int) -> LossTerms:
-    """The losses of one place of a batch."""
-    return jax.tree.map(lambda term: term[place], terms)
+    Args:
+      generator, lpips: the networks.
+      observed: the images.
+      degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
+      config: constants of all of them, or of each; what is compiled in (`config.program()`) is the same for all.
+      keys: `[n]`, one per image.
+      prior: see `invert`; None to make those that the configs ask for.
+      size: places of the batch; default: one per image.
+      chunk_steps: steps between two returns to Python.
+    Returns:
+      A result per image.
+    Raises:
+      ValueError: the observations do not fit the generator, or the configs not each other.
+      FloatingPointError: the loss of an image is not finite; the message has the image and the step.
+    """
+    check_size(generator.config.resolution)
+    images.check_image(observed, "observed")
+    if observed.shape[1:] != generator.config.image_shape:
+        raise ValueError(
+            f"observed has shape {observed.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
+        )
+    optimization.check_chunk_steps(chunk_steps)
+    configs = [config] * len(observed) if isinstance(config, InversionConfig) else list(config)
+    if len(configs) != len(observed) or len({one.program() for one in configs}) > 1:
+        raise ValueError(f"expected {len(observed)} configs with equal {', '.join(vars(configs[0].program()))}.")
+    kinds = {(one.w_samples, one.start_samples): one for one in configs}
+    priors = {kind: prior or optimization.make_prior(generator, one) for kind, one in kinds.items()}
+    upcoming = (
+        Image(
+            observed[index],
+            jax.tree.map(lambda leaf, index=index: leaf[index], degradations),
+            one,
+            keys[index],
+            priors[one.w_samples, one.start_samples],
+            name=index,
+        )
+        for index, one in enumerate(configs)
+    )
+    size = min(size or len(observed), len(observed))
+    results: dict[int, InversionResult] = {}
+    for chunk in inversion_loop.run(generator, lpips, upcoming, size=size, chunk_steps=lambda _: chunk_steps):
+        for progress in chunk.progresses:
+            if progress.error is not None:
+                raise FloatingPointError(f"image {progress.image.name}: {progress.error}")
+            if progress.is_done:
+                result = result_of(generator, progress.image.config, progress.state, progress.losses)
+                results[progress.image.name] = result
+    return [results[index] for index in range(len(observed))]
 
 
 def result_of(
@@ -130,35 +171,3 @@ def result_of(
     image = optimization.render(generator, kept)
     alpha = optimization.render_alpha(generator, kept) if generator.config.image_channels == 4 else None
     return InversionResult(ws, kept.noise, image, alpha, losses, int(returned_step), state)
-
-
-def template(generator: Generator, config: InversionConfig) -> tuple[InversionState, LossTerms]:
-    """Shapes and dtypes of what `invert` passes to `on_chunk`, before the first step (losses of length 0)."""
-    state = optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), config, jax.random.key(0))
-    return state, LossTerms(*(np.zeros(0, np.float32),) * len(LossTerms._fields))
-
-
-def concatenate(history: list[LossTerms]) -> LossTerms:
-    """Losses of several chunks, one after the other."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *history)
-
-
-def check_chunk_steps(chunk_steps: int) -> None:
-    """Raises ValueError if `optimization.run_chunk` has no room for so many steps."""
-    if not 1 <= chunk_steps <= LONGEST_CHUNK:
-        raise ValueError(f"chunk_steps is {chunk_steps}; expected 1 to {LONGEST_CHUNK}")
-
-
-def check_finite(terms: LossTerms, first_step: int, image: int | None = None) -> None:
-    """Looks for the first loss that is not a number.
-
-    Raises:
-      FloatingPointError: it is there; the message has the step, counted from `first_step`.
-    """
-    total = np.asarray(terms.total)
-    if not np.isfinite(total).all():
-        row = int(np.argmin(np.isfinite(total)))
-        raise FloatingPointError(
-            f"the loss{'' if image is None else f' of image {image}'} is {total[row]} at step {first_step + row}; "
-            "lower the learning rate, or check the input."
-        )

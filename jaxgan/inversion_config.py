@@ -1,38 +1,69 @@
-"""Settings of an inversion."""
+"""The constants of an inversion: numbers that are traced, a program that is compiled, and the host's own affairs."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from jaxgan import precision
 from jaxgan.precision import Precision
 
-NUMBERS = (
-    "steps",
-    "learning_rate",
-    "rampup",
-    "rampdown",
-    "jitter",
-    "jitter_ramp",
-    "latent_dist_reg_weight",
-    "noise_reg_weight",
-)
-"""Leaves of an `InversionConfig`: a compiled program takes any values of them. The other attributes are compiled in."""
+
+class Numbers(NamedTuple):
+    """What a compiled inversion takes any values of, as float32 arrays: the images of a batch may differ in it.
+
+    Attributes: see `InversionConfig`.
+    """
+
+    steps: Float[Array, "*n"]
+    learning_rate: Float[Array, "*n"]
+    rampup: Float[Array, "*n"]
+    rampdown: Float[Array, "*n"]
+    jitter: Float[Array, "*n"]
+    jitter_ramp: Float[Array, "*n"]
+    latent_dist_reg_weight: Float[Array, "*n"]
+    noise_reg_weight: Float[Array, "*n"]
+
+    def learning_rate_at(self, step: Int[ArrayLike, "*n"]) -> Float[Array, "*n"]:
+        """Step size of a step, counted from 0; zero at step 0."""
+        t = step / self.steps
+        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
+        return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
+
+    def jitter_at(self, step: Int[ArrayLike, "*n"], w_std: Float[ArrayLike, ""]) -> Float[Array, "*n"]:
+        """Standard deviation of the noise on each component of w in a step."""
+        t = step / self.steps
+        return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What an inversion is compiled for; the images of a batch agree in it. Part of a tree's structure, no leaf.
+
+    Attributes: see `InversionConfig`.
+    """
+
+    latent_space: Literal["w", "w_plus"]
+    feature_size: int
+    adam_b1: float
+    adam_b2: float
+    adam_eps: float
+    precision: Precision
 
 
 @dataclasses.dataclass(frozen=True)
 class InversionConfig:
-    """Settings of the optimisation. `t = step / steps` runs from 0 to 1.
+    """The constants of an optimisation. `t = step / steps` runs from 0 to 1.
 
-    It is a pytree whose leaves are `NUMBERS`, so that images of one batch may differ in them.
+    `numbers` are traced and `program` is compiled in; the other attributes are read by the host alone, before and
+    between the compiled steps.
 
     Attributes:
       steps: number of optimisation steps.
@@ -110,34 +141,10 @@ class InversionConfig:
         """The projector published with StyleGAN2."""
         return cls(steps=steps, keep="last")
 
-    def learning_rate_at(self, step: Int[Array, ""]) -> Float[Array, ""]:
-        """Step size of a step, counted from 0; zero at step 0."""
-        t = step / self.steps
-        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
-        return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
+    def numbers(self) -> Numbers:
+        """The part that a compiled inversion takes any values of."""
+        return Numbers(*(np.float32(getattr(self, name)) for name in Numbers._fields))
 
-    def jitter_at(self, step: Int[Array, ""], w_std: Float[Array, ""]) -> Float[Array, ""]:
-        """Standard deviation of the noise on each component of w in a step."""
-        t = step / self.steps
-        return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
-
-    def static(self) -> dict[str, Any]:
-        """What a program is compiled for: every attribute but `NUMBERS`."""
-        return {name: value for name, value in vars(self).items() if name not in NUMBERS}
-
-    def as_arrays(self) -> InversionConfig:
-        """The same with float32 arrays for leaves, which a compiled program tells from other types."""
-        return jax.tree.map(np.float32, self)
-
-
-def _flatten(config: InversionConfig) -> tuple[list[Any], tuple[tuple[str, Any], ...]]:
-    return [getattr(config, name) for name in NUMBERS], tuple(config.static().items())
-
-
-def _unflatten(static: tuple[tuple[str, Any], ...], numbers: Iterable[Any]) -> InversionConfig:
-    config = object.__new__(InversionConfig)  # without the checks: leaves may be traced, or no numbers at all
-    vars(config).update(static, **dict(zip(NUMBERS, numbers, strict=True)))
-    return config
-
-
-jax.tree_util.register_pytree_node(InversionConfig, _flatten, _unflatten)
+    def program(self) -> Program:
+        """The part that an inversion is compiled for."""
+        return Program(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Program)})

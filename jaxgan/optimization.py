@@ -20,7 +20,7 @@ from jaxgan import losses, precision, start
 from jaxgan.convolutions import prepare
 from jaxgan.degradations import Degradation, Grayscale, observe, parts_of
 from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
-from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_config import InversionConfig, Numbers, Program
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
 from jaxgan.lpips import LPIPS, Features, distance
 from jaxgan.start import Samples
@@ -61,16 +61,17 @@ class Problem(NamedTuple):
     """What stays fixed while one image is inverted.
 
     Attributes:
-      config: settings, their numbers as float32 arrays.
+      numbers, program: the two parts of the config that the compiled steps know.
       degradation: the operator assumed between the synthesised image and the observation.
-      target_features: LPIPS features of the observation.
+      observed_features: LPIPS features of the observation.
       statistics: mean and spread of w.
       start: the first w, `[w_dim]`.
     """
 
-    config: InversionConfig
+    numbers: Numbers
+    program: Program
     degradation: Degradation
-    target_features: Features
+    observed_features: Features
     statistics: WStatistics
     start: Float[Array, " w_dim"]
 
@@ -112,7 +113,7 @@ def make_prior(generator: Generator, config: InversionConfig, *, label: int | No
 def make_problem(
     generator: Generator,
     lpips: LPIPS,
-    target: Float[Array, "h w 3"],
+    observed: Float[ArrayLike, "h w 3"],
     degradation: Degradation,
     config: InversionConfig,
     *,
@@ -127,19 +128,22 @@ def make_problem(
         raise ValueError("this network makes grey images; to give colours to a picture takes one of 3 channels.")
     if prior is None:
         prior = make_prior(generator, config)
-    return _make_problem(lpips, jnp.asarray(target, jnp.float32), degradation, config.as_arrays(), prior)
+    numbers, program = config.numbers(), config.program()
+    observed = jnp.asarray(observed, jnp.float32)
+    features, first = _features_and_first_w(lpips, observed, degradation, prior, size=program.feature_size)
+    return Problem(numbers, program, degradation, features, prior.statistics, first)
 
 
-@jax.jit
-def _make_problem(
-    lpips: LPIPS, target: Float[Array, "h w 3"], degradation: Degradation, config: InversionConfig, prior: Prior
-) -> Problem:
-    observed = degradation.hide_missing(target)
+@partial(jax.jit, static_argnames="size")
+def _features_and_first_w(
+    lpips: LPIPS, observed: Float[Array, "h w 3"], degradation: Degradation, prior: Prior, *, size: int
+) -> tuple[Features, Float[Array, " w_dim"]]:
+    observed = degradation.hide_missing(observed)
     statistics, samples = prior
     with precision.products("float32"):
-        features = lpips.features(_to_feature_size(observed, config.feature_size))
+        features = lpips.features(_to_feature_size(observed, size))
         first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
-    return Problem(config, degradation, features, statistics, first)
+    return features, first
 
 
 def initial_state(
@@ -149,8 +153,14 @@ def initial_state(
     rows = () if config.latent_space == "w" else (generator.config.num_ws,)
     w = jnp.broadcast_to(w, (*rows, generator.config.w_dim))
     latents = Latents(w, latents_lib.sample_noise(key, generator.config.noise_shapes))
-    moments = _adam(config).init(latents)
+    moments = _adam(config.program()).init(latents)
     return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def check_chunk_steps(chunk_steps: int) -> None:
+    """Raises ValueError if `run_chunk` has no room for so many steps."""
+    if not 1 <= chunk_steps <= LONGEST_CHUNK:
+        raise ValueError(f"chunk_steps is {chunk_steps}; expected 1 to {LONGEST_CHUNK}")
 
 
 @partial(jax.jit, static_argnames=("platform", "batch"))
@@ -175,7 +185,7 @@ def run_chunk(
     """
     platform = jax.default_backend() if platform is None else platform
     generator, lpips = (prepare(network, platform=platform, batch=batch) for network in (generator, lpips))
-    left = problem.config.steps.astype(jnp.int32) - state.step
+    left = problem.numbers.steps.astype(jnp.int32) - state.step
     length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
 
     def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
@@ -203,17 +213,17 @@ def step(
     Returns:
       The state after the step, and the loss terms of the image rendered in it.
     """
-    config = problem.config
-    jitter = draw * config.jitter_at(state.step, problem.statistics.w_std)
+    numbers, program = problem.numbers, problem.program
+    jitter = draw * numbers.jitter_at(state.step, problem.statistics.w_std)
 
     def loss(latents: Latents) -> tuple[Float[Array, ""], LossTerms]:
         terms = loss_terms(generator, lpips, problem, latents._replace(w=latents.w + jitter))
         return terms.total, terms
 
-    with precision.products(config.precision):
+    with precision.products(program.precision):
         (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.latents)
-    updates, moments = _adam(config).update(gradient, state.optimizer)
-    rate = config.learning_rate_at(state.step)
+    updates, moments = _adam(program).update(gradient, state.optimizer)
+    rate = numbers.learning_rate_at(state.step)
     latents = jax.tree.map(lambda variable, update: variable - rate * update, state.latents, updates)
     latents = latents._replace(noise=latents_lib.normalize_noise(latents.noise))
     is_better = terms.total < state.best_loss
@@ -228,22 +238,22 @@ def step(
 
 def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: Latents) -> LossTerms:
     """The loss of given latents, all terms."""
-    config = problem.config
+    numbers, program = problem.numbers, problem.program
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
-    synthesize, features_of = _networks_in(config)
+    synthesize, features_of = _networks_in(program)
     image = observe(problem.degradation, synthesize(generator.synthesis, ws, latents.noise))
-    features = features_of(lpips, _to_feature_size(image, config.feature_size))
-    perceptual = distance(features, problem.target_features)
+    features = features_of(lpips, _to_feature_size(image, program.feature_size))
+    perceptual = distance(features, problem.observed_features)
     noise_regularizer = losses.noise_regularizer(latents.noise)
     latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
-    total = perceptual + config.noise_reg_weight * noise_regularizer
-    total += config.latent_dist_reg_weight * latent_distance
+    total = perceptual + numbers.noise_reg_weight * noise_regularizer
+    total += numbers.latent_dist_reg_weight * latent_distance
     return LossTerms(total, perceptual, noise_regularizer, latent_distance)
 
 
-def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
-    """`synthesis(ws, noise)` and `lpips.features(image)` with the settings' precision; the network comes first."""
-    formats = precision.FORMATS[config.precision]
+def _networks_in(program: Program) -> tuple[Callable, Callable]:
+    """`synthesis(ws, noise)` and `lpips.features(image)` in the program's precision; the network comes first."""
+    formats = precision.FORMATS[program.precision]
 
     def synthesize(synthesis: SynthesisNetwork, ws: Array, noise: NoiseMaps) -> Float[Array, "h w 3"]:
         return as_rgb(synthesis(ws, noise, dtype=formats.generator))
@@ -251,7 +261,7 @@ def _networks_in(config: InversionConfig) -> tuple[Callable, Callable]:
     def features_of(lpips: LPIPS, image: Float[Array, "h w 3"]) -> Features:
         return lpips.features(image, dtype=formats.vgg)
 
-    if config.precision == "float16":
+    if program.precision == "float16":
         return precision.balance_gradient(synthesize), precision.balance_gradient(features_of)
     return synthesize, features_of
 
@@ -274,8 +284,13 @@ def _render(generator: Generator, latents: Latents) -> Float[Array, "h w c"]:
         return generator.synthesis(ws, latents.noise)
 
 
-def _adam(config: InversionConfig) -> optax.GradientTransformation:
-    return optax.scale_by_adam(config.adam_b1, config.adam_b2, config.adam_eps)
+def _adam(program: Program) -> optax.GradientTransformation:
+    return optax.scale_by_adam(program.adam_b1, program.adam_b2, program.adam_eps)
+
+
+def lpips_size(resolution: int, feature_size: int) -> int:
+    """Side in pixels of what the loss compares of images of a resolution (see `InversionConfig.feature_size`)."""
+    return min(resolution, feature_size)
 
 
 def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:

@@ -93,6 +93,17 @@ def tiny_network(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
+def tiny():
+    """A random network of 16 pixels, for tests of what surrounds a network."""
+    from flax import nnx
+
+    from jaxgan import Generator, GeneratorConfig
+
+    config = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8)
+    return Generator(config, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="session")
 def golden():
     """`golden("ada_tiny.expected")`: the arrays of a stored reference file, with its JSON entries decoded."""
 

@@ -1,6 +1,5 @@
-"""A batch whose places are refilled: what an image becomes depends on nothing but itself and the batch's size."""
+"""A batch whose places can be refilled: what an image becomes depends on nothing but itself and the batch's size."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -13,9 +12,9 @@ import pytest
 from parity import REFERENCE, relative_error
 
 from convert import stylegan2
-from jaxgan import batch, checkpoints, inversion, optimization
+from jaxgan import checkpoints, optimization
 from jaxgan.batch import Batch
-from jaxgan.degradations import GaussianBlur, Mask
+from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
 
 ROOT = Path(__file__).parent.parent
@@ -60,16 +59,19 @@ def runs(generator, lpips, problems):
         places = batches[size]
         inside = dict(enumerate(images))
         history = {image: [] for image in images}
+
+        def losses(image: int):
+            return jax.tree.map(lambda *parts: np.concatenate(parts)[: CONFIG.steps], *history[image])
+
         for place, image in inside.items():
             places.put(place, *problems[image])
         results, chunk = {}, 0
         while inside:
             terms, chunk = places.advance(CHUNK), chunk + 1
             for place, image in list(inside.items()):
-                own = inversion.of_place(terms, place)
-                history[image].append(inversion.taken(own, CHUNK, CONFIG, history[image]))
-                if inversion.is_done(CONFIG, history[image]):
-                    results[image] = places.state(place), inversion.concatenate(history[image])
+                history[image].append(jax.tree.map(lambda term, place=place: term[place], terms))
+                if CHUNK * len(history[image]) >= CONFIG.steps:
+                    results[image] = places.state(place), losses(image)
                     del inside[place]
             for place, (after, image) in (refill or {}).items():
                 if chunk == after:
@@ -135,61 +137,6 @@ def test_memory_grows_with_the_batch_and_is_known_before(generator, lpips, probl
 def test_devices_share_evenly(generator, lpips):
     with pytest.raises(ValueError, match="size is 0; expected a multiple of the 1 devices"):
         Batch(generator, lpips, 0)
-
-
-def test_several_images_in_one_call(generator, lpips):
-    """Blurs of different strength and other numbers in a batch; each as `invert` alone, but for rounding."""
-    sigmas = jnp.array([0.5, 2.0])
-    targets = jax.random.uniform(jax.random.key(1), (2, *generator.config.image_shape), minval=-1, maxval=1)
-    keys = jax.random.split(jax.random.key(2))
-    config = dataclasses.replace(CONFIG, steps=4, keep="last")
-    other = dataclasses.replace(config, steps=7, learning_rate=0.03, latent_dist_reg_weight=50.0, jitter=0.0)
-    blurs = GaussianBlur(sigmas, 5)
-    results = batch.invert_batch(generator, lpips, targets, blurs, (config, other), keys, chunk_steps=3)
-    assert [len(result.losses.total) for result in results] == [4, 7]
-    for index, result in enumerate(results):
-        alone = inversion.invert(
-            generator,
-            lpips,
-            targets[index],
-            GaussianBlur(sigmas[index], 5),
-            (config, other)[index],
-            keys[index],
-            chunk_steps=3,
-        )
-        np.testing.assert_allclose(result.losses.total, alone.losses.total, rtol=1e-4)
-        assert relative_error(result.image, alone.image) < 5e-3
-    with pytest.raises(ValueError, match=r"targets have shape .* expected \(n, "):
-        batch.invert_batch(generator, lpips, targets[:, 1:], blurs, config, keys)
-    for configs in ((config,), (config, dataclasses.replace(config, latent_space="w_plus"))):
-        with pytest.raises(ValueError, match="expected 2 configs that differ in steps, learning_rate, .* only"):
-            batch.invert_batch(generator, lpips, targets, blurs, configs, keys)
-
-
-def test_a_converged_image_stops_early(generator, lpips):
-    """With patience, both ways to run end at the same chunk, before all steps are done."""
-    target = jax.jit(generator.synthesis)(generator.mapping(jnp.ones(generator.config.z_dim)))
-    config = dataclasses.replace(CONFIG, steps=60, patience=4, learning_rate=1e-6)
-    arguments = (generator, lpips, target, GaussianBlur(jnp.float32(1.0), 5), config, jax.random.key(0))
-    result = inversion.invert(*arguments, chunk_steps=3)
-    assert 4 < len(result.losses.total) < 60 and len(result.losses.total) % 3 == 0
-    assert (
-        len(inversion.invert(*arguments[:4], dataclasses.replace(config, patience=None), arguments[5]).losses.total)
-        == 60
-    )
-
-
-def test_patience_counts_from_the_lowest_loss():
-    def is_done(*totals: float, patience: int | None = 3) -> bool:
-        terms = optimization.LossTerms(*(np.array(totals, np.float32) for _ in range(4)))
-        return inversion.is_done(InversionConfig(steps=10, patience=patience), [terms])
-
-    assert not is_done(5, 4, 3, 2.9)
-    assert is_done(5, 4, 3.999, 3.998, 3.997)
-    assert not is_done(5, 4, 3.999, 3.998, 3.9)  # 2.5 % in the last three
-    assert not is_done(*[1.0] * 9, patience=None) and is_done(*[1.0] * 10, patience=None)
-    with pytest.raises(ValueError, match="patience must be at least 1, got 0"):
-        InversionConfig(patience=0)
 
 
 FOUR_DEVICES = """

@@ -15,7 +15,7 @@ from jaxgan import checkpoints, inversion, latents, optimization
 from jaxgan.degradations import Identity, Mask
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.inversion_config import NUMBERS, InversionConfig
+from jaxgan.inversion_config import InversionConfig, Numbers
 from jaxgan.latents import Latents
 from jaxgan.optimization import InversionState
 
@@ -89,10 +89,10 @@ def test_every_stored_step_equals_the_reference(trace, reference_config, generat
         assert relative_error(terms.perceptual, trace["dist"][row]) < 1e-5, k
         assert relative_error(terms.noise_regularizer, trace["reg_loss"][row]) < 1e-5, k
         assert relative_error(terms.total, trace["loss"][row]) < 1e-5, k
-        assert relative_error(config.learning_rate_at(jnp.int32(row)), trace["lr"][row]) < 1e-5, (
+        assert relative_error(config.numbers().learning_rate_at(jnp.int32(row)), trace["lr"][row]) < 1e-5, (
             k
         )  # a difference of cosines; seen: 1.2e-6
-        scale = config.jitter_at(jnp.int32(row), problem.statistics.w_std)
+        scale = config.numbers().jitter_at(jnp.int32(row), problem.statistics.w_std)
         np.testing.assert_allclose(scale, trace["w_noise_scale"][row], rtol=1e-5, atol=1e-9)
         # A unit that changes sign within rounding moves w by up to 3e-4 (tests/reference/README.md).
         np.testing.assert_allclose(after.latents.w, trace["w_opt"][row].reshape(-1), atol=1e-3)
@@ -114,7 +114,7 @@ def test_a_free_run_follows_the_losses_of_the_reference(trace, reference_config,
     for k in range(1, 61):
         state, terms = step(generator, lpips, problem, state, draw_of(trace, k))
         history.append(jax.tree.map(lambda term: term[None], terms))
-    terms = inversion.concatenate(history)
+    terms = jax.tree.map(lambda *parts: np.concatenate(parts), *history)
     # float32 and float64 runs of the reference itself differ by 1.1e-3; seen here: 2.0e-4 in the first 20 steps.
     np.testing.assert_allclose(terms.perceptual[:20], trace["dist"][:20], rtol=1e-3)
     np.testing.assert_allclose(terms.perceptual, trace["dist"], rtol=1e-2)
@@ -196,8 +196,8 @@ def test_a_strong_prior_keeps_w_at_the_mean(generator, lpips, target):
     assert distances[1] < 0.1 * distances[0]
 
 
-def test_wrong_targets_are_told(generator, lpips):
-    with pytest.raises(ValueError, match=r"target has shape \(16, 16, 3\); this generator makes \(32, 32, 3\)"):
+def test_wrong_observations_are_told(generator, lpips):
+    with pytest.raises(ValueError, match=r"observed has shape \(16, 16, 3\); this generator makes \(32, 32, 3\)"):
         inversion.invert(generator, lpips, jnp.zeros((16, 16, 3)), Identity(), QUICK, jax.random.key(0))
     for chunk_steps in (0, 1001):
         with pytest.raises(ValueError, match=f"chunk_steps is {chunk_steps}; expected 1 to 1000"):
@@ -214,15 +214,22 @@ def test_a_compiled_program_takes_all_numbers_of_a_config():
     traced = []
 
     @jax.jit
-    def rate(config, step):
-        traced.append(config.latent_space)
-        return config.learning_rate_at(step)
+    def rate(numbers, program, step):
+        traced.append(program.latent_space)
+        return numbers.learning_rate_at(step)
 
-    for config in (InversionConfig(steps=20, learning_rate=1.0), InversionConfig(steps=50, rampup=0.5)):
-        assert len(jax.tree.leaves(config)) == len(NUMBERS)
-        np.testing.assert_allclose(rate(config.as_arrays(), 7), config.learning_rate_at(jnp.int32(7)), rtol=1e-6)
+    def ask(**changes):
+        config = InversionConfig(**changes)
+        return rate(config.numbers(), config.program(), 7), config
+
+    for changes in ({"steps": 20, "learning_rate": 1.0}, {"steps": 50, "rampup": 0.5}):
+        ours, config = ask(**changes)
+        assert len(jax.tree.leaves(config.numbers())) == len(Numbers._fields) == 8
+        t = 7 / config.steps  # falling from 0.75 on, so that this is the ramp alone
+        assert float(ours) == pytest.approx(config.learning_rate * min(1, t / config.rampup), rel=1e-6)
+    ask(patience=3, keep="last", w_samples=7, start_samples=9)  # the host's own affair
     assert traced == ["w"]
-    rate(dataclasses.replace(config, latent_space="w_plus").as_arrays(), 7)
+    ask(latent_space="w_plus")
     assert traced == ["w", "w_plus"]
 
 

@@ -1,17 +1,15 @@
-"""Means with intervals, classical methods, identity, and the distance of latents."""
+"""Means with intervals, classical methods, sets of faces and what is observed of them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.measure import classical, face_sets, measures
+from experiments.measure import classical, face_sets, observation
 from experiments.measure.statistics import bootstrap
-from experiments.restore import degrade
 from jaxgan import images
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
-from jaxgan.photos import identity
 
 
 @pytest.fixture(scope="module")
@@ -54,28 +52,9 @@ def test_a_deconvolution_leaves_no_seam_at_the_border():
     np.testing.assert_allclose(classical.restore(blur, flat), flat, atol=0.01)
 
 
-def test_the_same_face_is_nearer_than_another(faces):
-    pytest.importorskip("dlib")
-    a, b = (identity.descriptor(images.to_uint8(face)) for face in faces[:2])
-    assert np.linalg.norm(a) == pytest.approx(1, abs=0.6)
-    brighter = identity.descriptor(images.to_uint8(0.8 * faces[0] + 0.15))
-    assert identity.distance(a, a) == 0 and identity.distance(a, brighter) < 0.3 < 0.6 < identity.distance(a, b)
-    distances = measures.identity_distances(faces[:1], np.zeros_like(faces[:1]))
-    assert np.isnan(distances).all()  # there is no face
-
-
-def test_mapped_latents_are_at_distance_one(demo):
-    whitening = measures.whitening(demo, samples=4000)
-    ws = jax.vmap(demo.mapping)(jax.random.normal(jax.random.key(0), (16, demo.config.z_dim)))[:, 0]
-    distances = [measures.latent_distance(whitening, w[None]) for w in ws]
-    assert 0.9 < np.mean(distances) < 1.2
-    assert measures.latent_distance(whitening, whitening.w_avg[None]) == 0
-
-
 def test_what_is_observed_is_stored_in_eight_bits(faces):
-    parts = [degrade.default_degradation("deblur", 64, i) for i in (0, 1)]
-    degradations = jax.tree.map(lambda *x: jnp.stack(x), *parts)
-    levels = (np.asarray(measures.observe(degradations, jnp.asarray(faces[:2]))) + 1) * 127.5
+    degradations = jax.tree.map(lambda *x: jnp.stack(x), *[GaussianBlur.for_resolution(64)] * 2)
+    levels = (np.asarray(observation.observe(degradations, jnp.asarray(faces[:2]))) + 1) * 127.5
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
 
 

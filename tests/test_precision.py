@@ -13,7 +13,7 @@ from parity import REFERENCE, relative_error
 
 import jaxgan
 from convert import stylegan2
-from jaxgan import batch, checkpoints, images, latents, optimization, precision
+from jaxgan import checkpoints, images, inversion, latents, optimization, precision
 from jaxgan.inversion_config import InversionConfig
 
 HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
@@ -83,7 +83,7 @@ def gradients(generator, lpips, problem):
             jax.value_and_grad(
                 lambda latents_, name=name: (
                     optimization.loss_terms(
-                        generator, lpips, problem._replace(config=settings(name).as_arrays()), latents_
+                        generator, lpips, problem._replace(program=settings(name).program()), latents_
                     ).total
                 )
             )(latents_)
@@ -158,7 +158,7 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtypes):
 
     @jax.jit
     def step(small, lpips, problem, state):
-        problem = problem._replace(config=settings(name).as_arrays())
+        problem = problem._replace(program=settings(name).program())
         return optimization.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w))
 
     with jax.default_matmul_precision("default"):  # instead of the tests' own
@@ -187,7 +187,7 @@ def final_distances(demo, lpips, name: str) -> np.ndarray:
     distances = []
     for seed in range(KEYS):
         keys = jax.random.split(jax.random.key(seed), len(targets))
-        results = batch.invert_batch(demo, lpips, targets, jaxgan.Identity(), config, keys)
+        results = inversion.invert_batch(demo, lpips, targets, jaxgan.Identity(), config, keys)
         found = jnp.stack([result.image for result in results])
         distances.append(np.asarray(jax.jit(jax.vmap(lpips))(found, targets)))
     return np.array(distances)

@@ -152,7 +152,7 @@ def first_loss_of_torch(projector: Projector, settings: InversionConfig, keys) -
     import torch
 
     draw = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 0), projector.w.shape[1:]))(keys)
-    jitter = np.array(draw * settings.jitter_at(jnp.int32(0), jnp.float32(projector.w_std)))
+    jitter = np.array(draw * settings.numbers().jitter_at(jnp.int32(0), jnp.float32(projector.w_std)))
     with torch.no_grad():
         return projector.loss(projector.w + torch.tensor(jitter, device=projector.device)).cpu().numpy()
 

@@ -13,16 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments.measure import classical, measures
+from experiments.measure import classical, observation
 from experiments.measure.face_sets import FaceSet
-from experiments.measure.measures import Whitening
-from experiments.restore import degrade
 from experiments.runs import settings as run_settings
-from jaxgan import batch
+from jaxgan import inversion, metrics
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.metrics import Whitening
+from jaxgan.photos import identity
+from jaxgan.tasks import default_degradation
 
 
 def settings(method: str, of_task: InversionConfig) -> InversionConfig | None:
@@ -54,7 +55,7 @@ class Evaluator:
     @classmethod
     def of(cls, generator: Generator, lpips: LPIPS, faces: FaceSet, *, batch_size: int) -> Evaluator:
         """Prepares evaluations."""
-        return cls(generator, lpips, measures.whitening(generator), faces, batch_size)
+        return cls(generator, lpips, metrics.whitening(generator), faces, batch_size)
 
     def evaluate(
         self, task: str, method: str, settings: InversionConfig | None, seeds: Sequence[int]
@@ -70,10 +71,10 @@ class Evaluator:
           A row per face and seed, and per face the truth, the observed, the kept result and that degraded again.
         """
         names, resolution = self.faces.names, self.generator.config.resolution
-        parts = [degrade.default_degradation(task, resolution, seeds[0] + i) for i in range(len(names))]
+        parts = [default_degradation(task, resolution, seed=seeds[0] + i) for i in range(len(names))]
         degradations = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
         truths = jnp.asarray(self.faces.faces)
-        observed = measures.observe(degradations, truths)
+        observed = observation.observe(degradations, truths)
         rows: list[dict[str, Any]] = []
         pictures: dict[str, list[np.ndarray]] = {}
         for seed in seeds if settings is not None else seeds[:1]:
@@ -83,20 +84,21 @@ class Evaluator:
             else:
                 restored, ws = self._inverted(seed, settings, degradations, observed)
             seconds = (time.perf_counter() - start) / len(restored)
-            again = measures.degrade_all(degradations, restored)
-            identities = measures.identity_distances(truths, restored)
+            again = observation.degrade_all(degradations, restored)
+            identities = metrics.identity_distances(identity.descriptor, truths, restored)
             for index, name in enumerate(names):
                 row = {"task": task, "method": method, "image": name, "seed": seed, "kept": False}
                 row |= {"steps": settings.steps if settings else 0, "seconds": round(seconds, 2)}
-                row |= measures.measure(
+                measured = metrics.measure(
                     self.lpips,
                     truth=truths[index],
                     observed=observed[index],
-                    restored=restored[index],
+                    reconstruction=restored[index],
                     degraded_again=again[index],
                 )
+                row |= metrics.columns(measured)
                 row["identity"] = identities[index]
-                row["realism"] = np.nan if ws is None else measures.latent_distance(self.whitening, ws[index])
+                row["realism"] = np.nan if ws is None else metrics.latent_distance(self.whitening, ws[index])
                 rows.append(row)
                 if _best(rows, name) is row:
                     pictures[name] = [np.asarray(x[index]) for x in (truths, observed, restored, again)]
@@ -107,7 +109,7 @@ class Evaluator:
     def _inverted(self, seed: int, settings: InversionConfig, degradations: Degradation, observed: Array):
         """Restored images `[n, H, W, 3]` and their latents."""
         keys = jnp.stack([run_settings.key_for(seed, Path(name)) for name in self.faces.names])
-        results = batch.invert_batch(
+        results = inversion.invert_batch(
             self.generator, self.lpips, observed, degradations, settings, keys, size=self.batch_size
         )
         return jnp.stack([result.image for result in results]), [result.ws for result in results]

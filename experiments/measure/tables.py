@@ -10,14 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measure.measures import TITLES
 from experiments.measure.statistics import bootstrap
 from experiments.runs import report
 from experiments.runs import settings as run_settings
-from jaxgan import files, images
+from jaxgan import files, images, metrics
 from jaxgan.errors import UserError
 
 KEYS = ("task", "method", "image", "seed", "kept", "steps", "seconds")
+TITLES = {
+    "psnr_truth": "PSNR, truth (dB)",
+    "ssim_truth": "SSIM, truth",
+    "lpips_truth": "{lpips}, truth",
+    "psnr_observed": "PSNR, observation (dB)",
+    "ssim_observed": "SSIM, observation",
+    "lpips_observed": "{lpips}, observation",
+    "identity": "identity distance",
+    "realism": "distance of w",
+}
+"""Accuracy is measured against the truth, fidelity against the observation after degrading the result again."""
 FREE = ("output", "task", "method", "batch_size")
 """Options that may differ when an evaluation goes on."""
 FORMAT = {"format": "jaxgan-evaluation", "format_version": 2}
@@ -64,7 +74,7 @@ class Table:
         """Adds the rows of a task and method, and writes all."""
         self.rows += rows
         with files.replacing(self._path) as partial, open(partial, "w", newline="") as file:
-            writer = csv.DictWriter(file, [*KEYS, *TITLES])
+            writer = csv.DictWriter(file, [*KEYS, *TITLES, "lpips_size"])
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -74,18 +84,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
         rows = list(csv.DictReader(file))
     for row in rows:
         row |= {name: float(row[name]) for name in ("seconds", *TITLES)}
-        row |= {"seed": int(row["seed"]), "steps": int(row["steps"]), "kept": row["kept"] == "True"}
+        row["lpips_size"] = int(row["lpips_size"])
+        row |= {name: int(row[name]) for name in ("seed", "steps", "lpips_size")} | {"kept": row["kept"] == "True"}
     return rows
 
 
-def summarise(rows: list[dict[str, Any]], size: int) -> str:
-    """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method.
-
-    Args:
-      rows: of all tasks and methods.
-      size: side of the images, on which LPIPS depends.
-    """
-    titles = [title.replace("LPIPS", report.lpips_name(size)) for title in TITLES.values()]
+def summarise(rows: list[dict[str, Any]]) -> str:
+    """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method."""
+    lpips = metrics.lpips_name(rows[0]["lpips_size"])
+    titles = [title.format(lpips=lpips) for title in TITLES.values()]
     header = ["task", "method", "images", *titles, "faces found", "steps", "s / image"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
     for task, method in dict.fromkeys((row["task"], row["method"]) for row in rows):
@@ -119,12 +126,14 @@ def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[str, list
         titles = (
             f"{title}: {row['image']}",
             "observed",
-            f"restored\n{_numbers(row, 'truth', len(shown[0]))}",
-            f"degraded again\n{_numbers(row, 'observed', len(shown[0]))}",
+            f"restored\n{_numbers(row, 'truth')}",
+            f"degraded again\n{_numbers(row, 'observed')}",
         )
         strips.append(report.panel(list(zip(titles, shown, strict=True))))
     images.write_png(path, np.concatenate(strips, 0))
 
 
-def _numbers(row: dict[str, Any], which: str, size: int) -> str:
-    return report.numbers({"psnr": row[f"psnr_{which}"], "lpips": row[f"lpips_{which}"]}, size)
+def _numbers(row: dict[str, Any], which: str) -> str:
+    return report.numbers(
+        {name: row[f"{name}_{which}"] for name in ("psnr", "lpips")} | {"lpips_size": row["lpips_size"]}
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,14 +11,17 @@ from typing import Any, Protocol
 
 import jax
 
+from experiments import interrupts
 from experiments.restore import degrade
 from experiments.restore.face_run import Work, explain_how_to_go_on
 from experiments.runs import report
-from jaxgan import inversion, optimization
+from jaxgan import inversion, inversion_loop
 from jaxgan.batch import Batch
 from jaxgan.generator import Generator
+from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_loop import Chunk, Image
 from jaxgan.lpips import LPIPS
-from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
+from jaxgan.optimization import InversionState, LossTerms, Prior
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
@@ -32,39 +33,33 @@ _REPORT = threading.Lock()  # matplotlib draws in one thread at a time
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """What all faces of a batch share."""
+    """What all faces of a batch share.
+
+    Attributes:
+      generator, lpips: the networks.
+      prior: finds what is known of the latents, as a config asks for it.
+      devices: that share the batch.
+    """
 
     generator: Generator
     lpips: LPIPS
-    prior: Prior
-    chunk_steps: int
+    prior: Callable[[InversionConfig], Prior]
     devices: tuple[jax.Device, ...]
 
-    def batch(self, size: int) -> Batch:
-        """An empty batch."""
-        return Batch(self.generator, self.lpips, size, devices=self.devices)
-
-    def put(self, batch: Batch, place: int, work: Work) -> None:
-        """Begins or continues a face."""
-        batch.put(place, *self._problem(work))
+    def image(self, work: Work) -> Image:
+        """A face as the library's loop takes it."""
+        prior = self.prior(work.settings)
+        return Image(work.observed, work.assumed, work.settings, work.key, prior, work.reached, name=work)
 
     def bytes_needed(self, work: Work, size: int) -> int:
         """Memory of one device that a batch of faces like this one takes."""
-        return self.batch(size).bytes_needed(*self._problem(work))
+        batch = Batch(self.generator, self.lpips, size, devices=self.devices)
+        return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips))
 
-    def _problem(self, work: Work) -> tuple[Problem, jax.Array, InversionState]:
-        problem = optimization.make_problem(
-            self.generator, self.lpips, work.observed, work.assumed, work.settings, prior=self.prior
-        )
-        if work.state is not None:
-            return problem, work.key, work.state
-        return problem, work.key, optimization.initial_state(self.generator, problem.start, work.settings, work.key)
-
-    def finish(self, work: Work, state: InversionState) -> dict[str, Any]:
+    def finish(self, work: Work, state: InversionState, losses: LossTerms) -> dict[str, Any]:
         """Writes everything into a face's folder; returns the metrics."""
         work.wait()
         with explain_how_to_go_on(work.run.path), _REPORT:
-            losses = inversion.concatenate(work.history)
             work.run.checkpoint(state, losses)
             result = inversion.result_of(self.generator, work.settings, state, losses)
             metrics = report.write(
@@ -80,9 +75,10 @@ class Engine:
         return metrics
 
 
-def chunk_steps(snapshot_every: int) -> int:
-    """The longest chunk that ends at every snapshot."""
-    return max(length for length in range(1, LARGEST_CHUNK + 1) if snapshot_every % length == 0)
+def chunk_steps(works: list[Work]) -> int:
+    """The length of a chunk that ends where the next of these faces has a snapshot, or on an even way there."""
+    left = min(work.snapshot_every - work.steps % work.snapshot_every for work in works)
+    return -(-left // -(-left // LARGEST_CHUNK))
 
 
 class Listener(Protocol):
@@ -113,73 +109,79 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
       KeyboardInterrupt: Ctrl-C or SIGTERM; the chunk was finished and what was reached is saved.
       UserError: a folder cannot be written.
     """
-    with ThreadPoolExecutor(WRITERS) as pool, _asked_to_stop(listener.say) as stop:
-        loop = _Loop(engine, works, size, listener, pool)
+    with ThreadPoolExecutor(WRITERS) as pool, interrupts.postponed(listener.say) as requested:
+        desk = _Desk(engine, listener, pool)
+        chunks = inversion_loop.run(
+            engine.generator,
+            engine.lpips,
+            desk.images(works, requested),
+            size=size,
+            chunk_steps=lambda images: chunk_steps([image.name for image in images]),
+            devices=engine.devices,
+            on_smaller=lambda old, new: listener.say(
+                f"a batch of {old} does not fit into memory; going on with {new}."
+            ),
+        )
         try:
-            while loop.fill(stop) and not stop.is_set():
-                loop.advance()
-        except KeyboardInterrupt:  # the second one
-            stop.set()
-        if stop.is_set():
-            loop.save()
-        loop.collect(at_most=0)
-        if stop.is_set():
-            raise KeyboardInterrupt
+            for chunk in chunks:
+                desk.take(chunk)
+                desk.collect(at_most=2 * size)
+                if requested():
+                    break
+        except KeyboardInterrupt:  # asked for before a face began, or for the second time
+            pass
+        if requested():
+            desk.save()
+        desk.collect(at_most=0)
 
 
-class _Loop:
-    """The batch, what is in it and what waits before and behind it."""
+class _Desk:
+    """Writes what comes out of the batch: frames, checkpoints and reports."""
 
-    def __init__(self, engine: Engine, works: Iterator[Work], size: int, listener: Listener, pool: ThreadPoolExecutor):
+    def __init__(self, engine: Engine, listener: Listener, pool: ThreadPoolExecutor):
         self.engine = engine
-        self.works = works
         self.listener = listener
         self.pool = pool
-        self.batch = engine.batch(size)
-        self.active: dict[int, Work] = {}
-        self.waiting: deque[Work] = deque()  # begun, without a place since the batch was made smaller
+        self.open: dict[Work, None] = {}  # have made steps, and are neither reported nor failed; a set in order
         self.reports: deque[tuple[Work, Future]] = deque()
 
-    def fill(self, stop: threading.Event) -> bool:
-        """Gives free places to the next faces; tells whether there is anything to advance."""
-        free = deque(place for place in range(self.batch.size) if place not in self.active)
-        while free and not stop.is_set():
-            work = self.waiting.popleft() if self.waiting else next(self.works, None)
-            if work is None:
-                break
-            if work.state is not None and work.is_done:
-                self._report(work, work.state)  # it was killed in its report
-                continue
-            self.active[free[0]] = work
-            with self._smaller_if_memory_runs_out():
-                self.engine.put(self.batch, free.popleft(), work)
-        return bool(self.active or self.waiting)
+    def images(self, works: Iterator[Work], requested: Callable[[], bool]) -> Iterator[Image]:
+        """The faces that have steps left."""
+        for work in works:
+            if requested():
+                raise KeyboardInterrupt
+            image = self.engine.image(work)
+            if image.is_done:
+                self._report(work, *work.reached)  # it was killed in its report
+            else:
+                yield image
 
-    def advance(self) -> None:
-        """A chunk of steps, and all that follows from it."""
-        terms = None
-        with self._smaller_if_memory_runs_out():
-            terms = self.batch.advance(self.engine.chunk_steps)
-        if terms is None:
-            return
-        self._record(terms)
-        self.listener.advanced(list(self.active.values()))
-        done = {place: work.is_done for place, work in self.active.items()}
-        self._snapshots(done)
-        for place, work in list(self.active.items()):
-            if done[place]:
-                self._report(work, self.batch.state(place))
-                del self.active[place]
+    def take(self, chunk: Chunk) -> None:
+        """Records a chunk of steps, and writes all that is due after it."""
+        for progress in chunk.progresses:
+            progress.image.name.progress = progress
+            self.open[progress.image.name] = None
+        works = [progress.image.name for progress in chunk.progresses]
+        for work in [work for work in works if work.progress.error is not None]:
+            works.remove(work)
+            del self.open[work]
+            self.listener.failed(work, work.progress.error)
+        self.listener.advanced(works)
+        self._snapshots(chunk, {work for work in works if work.progress.is_done or work.is_snapshot_due()})
+        for work in works:
+            if work.progress.is_done:
+                self._report(work, work.progress.state, work.progress.losses)
+                del self.open[work]
             elif work.is_checkpoint_due():
-                work.save(self.pool, self.batch.state(place))
-        self.collect(at_most=2 * self.batch.size)
+                work.save(self.pool)
 
     def save(self) -> None:
-        """Checkpoints every face in the batch."""
-        for place, work in self.active.items():
-            if work.history:
-                work.save(self.pool, self.batch.state(place))
-        for work in (*self.active.values(), *self.waiting):
+        """Checkpoints every face that has made steps."""
+        reported = {work for work, _ in self.reports}
+        works = [work for work in self.open if work not in reported]
+        for work in works:
+            work.save(self.pool)
+        for work in works:
             work.wait()
 
     def collect(self, *, at_most: int) -> None:
@@ -188,63 +190,11 @@ class _Loop:
             work, report_ = self.reports.popleft()
             self.listener.finished(work, report_.result())
 
-    def _record(self, terms: LossTerms) -> None:
-        """Adds the losses to the histories, all of them before anything else, so that an interrupt finds them equal."""
-        before = {place: work.steps for place, work in self.active.items()}
-        for place, work in self.active.items():
-            own = inversion.of_place(terms, place)
-            work.history.append(inversion.taken(own, self.engine.chunk_steps, work.settings, work.history))
-        for place, work in list(self.active.items()):
-            try:
-                inversion.check_finite(work.history[-1], before[place])
-            except FloatingPointError as error:
-                del self.active[place]
-                self.listener.failed(work, error)
+    def _snapshots(self, chunk: Chunk, due: set[Work]) -> None:
+        for progress, picture in zip(chunk.progresses, chunk.render(), strict=True) if due else ():
+            if progress.image.name in due:
+                progress.image.name.save_snapshot(self.pool, picture)
 
-    def _snapshots(self, done: dict[int, bool]) -> None:
-        due = [place for place, work in self.active.items() if done[place] or work.is_snapshot_due()]
-        if due:
-            pictures = self.batch.render()
-            for place in due:
-                self.active[place].save_snapshot(self.pool, pictures[place])
-
-    def _report(self, work: Work, state: InversionState) -> None:
-        self.reports.append((work, self.pool.submit(self.engine.finish, work, state)))
-
-    @contextlib.contextmanager
-    def _smaller_if_memory_runs_out(self) -> Iterator[None]:
-        try:
-            yield
-        except jax.errors.JaxRuntimeError as error:
-            half = self.batch.size // 2 // len(self.engine.devices) * len(self.engine.devices)
-            if "RESOURCE_EXHAUSTED" not in str(error) or half == 0:
-                raise
-            self.listener.say(f"a batch of {self.batch.size} does not fit into memory; going on with {half}.")
-            for place, work in self.active.items():
-                if work.history:
-                    work.state = self.batch.state(place)
-            self.waiting.extendleft(reversed(self.active.values()))
-            self.active = {}
-            self.batch = self.engine.batch(half)
-
-
-@contextlib.contextmanager
-def _asked_to_stop(say: Callable[[str], None]) -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once. Only the main thread gets signals."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def on_signal(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        say("stopping after this chunk of steps; once more to stop at once.")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _report(self, work: Work, state: InversionState, losses: LossTerms) -> None:
+        self.reports.append((work, self.pool.submit(self.engine.finish, work, state, losses)))
+        work.reached, work.progress = (state, losses), None  # which held the state of the whole batch

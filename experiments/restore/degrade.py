@@ -17,13 +17,6 @@ ORDER = ("deblur", "colorize", "inpaint")
 """Degradations are applied in this order: optics, then film, then scratches."""
 
 
-def default_degradation(task: str, resolution: int, seed: int) -> Degradation:
-    """A task's degradation with its default parameters; the seed is that of the brush strokes."""
-    if task == "inpaint":
-        return Mask(jnp.asarray(masks.strokes(seed, resolution)))
-    return {"invert": Identity(), "colorize": Grayscale(), "deblur": GaussianBlur.for_resolution(resolution)}[task]
-
-
 def degradations(damage: Damage, resolution: int, mask: np.ndarray | None = None) -> tuple[Degradation, Degradation]:
     """What happens to a face crop, and what the optimiser assumes happened.
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from experiments import cli
 from experiments.runs.folder import RunFolder
-from jaxgan import inversion
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.inversion_loop import Progress
 from jaxgan.optimization import InversionState, LossTerms
 
 
@@ -38,7 +38,8 @@ class Work:
       key: of its randomness.
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
-      state, history: reached by an earlier process or a larger batch; None and empty at the beginning.
+      reached: state and losses that an earlier process left; None at the beginning.
+      progress: reached by this process since; None until its first chunk.
     """
 
     run: RunFolder
@@ -49,19 +50,16 @@ class Work:
     key: jax.Array
     snapshot_every: int
     checkpoint_seconds: float
-    state: InversionState | None = None
-    history: list[LossTerms] = dataclasses.field(default_factory=list)
+    reached: tuple[InversionState, LossTerms] | None = None
+    progress: Progress | None = None
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @property
     def steps(self) -> int:
         """Steps done."""
-        return inversion.steps_done(self.history)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no step is left."""
-        return inversion.is_done(self.settings, self.history)
+        if self.progress is not None:
+            return self.progress.steps
+        return 0 if self.reached is None else len(self.reached[1].total)
 
     def is_snapshot_due(self) -> bool:
         """Whether the animation has a frame of this step."""
@@ -76,11 +74,11 @@ class Work:
         """Whether the last checkpoint is old."""
         return self.run.seconds_since_checkpoint() >= self.checkpoint_seconds
 
-    def save(self, pool: ThreadPoolExecutor, state: InversionState) -> None:
+    def save(self, pool: ThreadPoolExecutor) -> None:
         """Writes a checkpoint in the background, after the pictures and the checkpoint that came before it."""
         self.wait()
-        losses = inversion.concatenate(self.history)
-        self._writing.append(pool.submit(self._guarded, self.run.checkpoint, state, losses))
+        progress = self.progress
+        self._writing.append(pool.submit(self._guarded, self.run.checkpoint, progress.state, progress.losses))
 
     def wait(self) -> None:
         """Waits for what is being written; raises what went wrong."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from experiments.restore import degrade
@@ -18,7 +17,7 @@ from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import checkpoints, images, inversion
+from jaxgan import checkpoints, images
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
 from jaxgan.photos import photo_files
@@ -83,7 +82,6 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         for seed in job.seeds
     }
     runs = iter(RunFolder.claim(claims, resume=resume, overwrite=overwrite))
-    template = inversion.template(generator, job.inversion) if resume else None
     faces, works = [], []
     for crop, folder, (true, assumed) in zip(crops, folders, degradations, strict=True):
         faces.append(ClaimedFace(crop, folder, [next(runs) for _ in job.seeds]))
@@ -95,7 +93,20 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         for seed, run in zip(job.seeds, faces[-1].runs, strict=True):
             if not run.is_finished:
                 key = run_settings.key_for(seed, job.path, crop.index)
-                works.append(_work(job, run, truth, observed, assumed, key, template))
+                reached = run.restore(generator, job.inversion) if resume else None
+                works.append(
+                    Work(
+                        run,
+                        job.inversion,
+                        truth,
+                        observed,
+                        assumed,
+                        key,
+                        job.snapshot_every,
+                        job.checkpoint_seconds,
+                        reached,
+                    )
+                )
     return Photograph(job, faces, works)
 
 
@@ -127,14 +138,6 @@ def make_room(jobs: Sequence[Job], *, resume: bool, overwrite: bool) -> None:
         with contextlib.suppress(UserError, OSError):  # told where the photograph is restored, and fails
             photo_files.read_photo(by_folder[folder].path)
             run_folders.remove(folder)
-
-
-def _work(job: Job, run: RunFolder, truth, observed, assumed, key: jax.Array, template) -> Work:
-    """A face to invert from the beginning, or from the last checkpoint in its folder."""
-    work = Work(run, job.inversion, truth, observed, assumed, key, job.snapshot_every, job.checkpoint_seconds)
-    if template is not None and (reached := run.restore(template)):
-        work.state, work.history = reached[0], [reached[1]]
-    return work
 
 
 def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:

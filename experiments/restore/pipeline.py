@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -43,10 +43,9 @@ class Engine(NamedTuple):
     devices: tuple[jax.Device, ...]
     batch_size: int | str
 
-    def for_batches_of(self, job: Job, prior: Prior) -> batch_loop.Engine:
-        """Whatever all faces of a batch share, if their photographs are in the group of this one."""
-        steps = batch_loop.chunk_steps(job.snapshot_every)
-        return batch_loop.Engine(self.generator, self.lpips, prior, steps, self.devices)
+    def with_prior(self, prior: Callable[[InversionConfig], Prior]) -> batch_loop.Engine:
+        """Whatever all faces of a batch share."""
+        return batch_loop.Engine(self.generator, self.lpips, prior, self.devices)
 
 
 def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, overwrite: bool) -> None:
@@ -72,12 +71,14 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
         total, initial = job.inversion.steps * len(works), sum(work.steps for work in works)
         with Progress.shown(title, total=total, initial=initial) as progress:
             if works:
-                batch = engine.for_batches_of(job, optimization.make_prior(engine.generator, job.inversion))
+                prior = optimization.make_prior(engine.generator, job.inversion)
+                batch = engine.with_prior(lambda _: prior)
                 size = engine.batch_size
-                size = batch_size.fitting_size(batch, works[0], len(works)) if size == "auto" else int(size)
+                if size == "auto":
+                    size = batch_size.fitting_size(batch, works[0], len(works), progress.say)
                 for work in works:
                     progress.begin(work)
-                batch_loop.invert(batch, iter(works), size, _OfOne(progress, lines))
+                batch_loop.invert(batch, iter(works), int(size), _OfOne(progress, lines))
         with explain_how_to_go_on(job.folder):
             finish(photograph, engine.generator.config.resolution, lines.append)
         for line in lines:
@@ -162,13 +163,13 @@ class _Many:
         first = next(works, None)
         if first is None:
             return
-        batch = self._engine.for_batches_of(group[0], self._prior(group[0].inversion))
+        batch = self._engine.with_prior(self._prior)
         size = self._engine.batch_size
         if size == "auto":
             size = self._record.sizes.get(name)
             if size is None:
                 faces = max(1, len(self._photograph_of[first].faces))
-                size = batch_size.fitting_size(batch, first, faces * sum(len(job.seeds) for job in group))
+                size = batch_size.fitting_size(batch, first, faces * sum(len(job.seeds) for job in group), self.say)
                 self._record.write_size(name, size)
         batch_loop.invert(batch, itertools.chain([first], works), int(size), self)
 
@@ -268,7 +269,7 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         kernels = (job.damage.kernel_size, job.damage.assume_kernel_size)
-        facts = (job.inversion.static(), sorted(job.damage.tasks), kernels, job.snapshot_every)
+        facts = (job.inversion.program(), sorted(job.damage.tasks), kernels)
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)
     return groups

@@ -52,8 +52,7 @@ class Progress:
     def advance(self, works: list[Work]) -> None:
         """Moves the bar to the steps that faces have now, and shows their mean loss."""
         if works:
-            terms = [work.history[-1] for work in works]
-            loss = sum(term.total[-1] for term in terms) / len(works)
+            loss = sum(work.progress.losses.total[-1] for work in works) / len(works)
             self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self._bar.update(sum(work.steps - self._steps[work] for work in works))
         self._steps |= {work: work.steps for work in works}

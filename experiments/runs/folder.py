@@ -14,11 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.runs import checkpoint as run_checkpoint
 from experiments.runs import settings as run_settings
 from experiments.runs.lock import Lock
-from jaxgan import files, images
-from jaxgan.errors import UserError
+from jaxgan import files, images, inversion_files
+from jaxgan.errors import CheckpointError, UserError
+from jaxgan.generator import Generator
+from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.photos import photo_files
 
@@ -188,18 +189,19 @@ class RunFolder:
         Raises:
           OSError: it cannot be written; the one before it is untouched.
         """
-        run_checkpoint.save(self.path / "latents", state, losses)
+        inversion_files.save_inversion(self.path / "latents", state, losses)
         self._last_checkpoint = time.monotonic()
 
-    def restore(self, template: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms] | None:
+    def restore(self, generator: Generator, config: InversionConfig) -> tuple[InversionState, LossTerms] | None:
         """State and losses of the last checkpoint; None if there is none yet.
 
-        Args:
-          template: gives the structure; the values do not matter.
         Raises:
           UserError: the checkpoint does not fit, or holds NaN.
         """
-        return run_checkpoint.restore(self.path / "latents", template)
+        try:
+            return inversion_files.load_inversion(self.path / "latents", generator, config)
+        except CheckpointError as error:
+            raise UserError(f"{error}; start again with --overwrite.") from error
 
     def write_snapshot(self, step: int, image: jax.Array) -> None:
         """Keeps a picture of the iterate for `progress.gif`."""

@@ -17,7 +17,8 @@ from jaxgan import files, images
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
-from jaxgan.optimization import LossTerms
+from jaxgan.metrics import lpips_name, measure
+from jaxgan.optimization import LossTerms, lpips_size
 from jaxgan.photos import photo_files
 
 TILE = 256
@@ -48,64 +49,37 @@ def write(
       The metrics and facts that belong into config.json.
     """
     folder = run.path
-    metrics = measure(lpips, truth=truth, observed=observed, image=result.image, degraded_again=degraded_again)
+    measured = measure(
+        lpips, truth=truth, observed=observed, reconstruction=result.image, degraded_again=degraded_again
+    )
     if truth is not None:
         images.write_png(folder / "truth.png", np.asarray(truth))
     images.write_png(folder / "observed.png", np.asarray(observed))
     images.write_png(folder / "reconstruction.png", np.asarray(result.image))
-    size = observed.shape[0]
     tiles = [] if truth is None else [("truth", truth)]
     tiles += [
         ("observed", observed),
-        ("reconstruction\n" + numbers(metrics.get("against_truth"), size), result.image),
-        ("reconstruction degraded\n" + numbers(metrics["against_observed"], size), degraded_again),
+        ("reconstruction\n" + numbers(measured.get("against_truth")), result.image),
+        ("reconstruction degraded\n" + numbers(measured["against_observed"]), degraded_again),
     ]
     images.write_png(folder / "panel.png", panel(tiles))
     frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
     images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
     write_losses(folder / "losses.csv", result.losses, config)
-    plot_losses(
-        folder / "loss.png",
-        result.losses,
-        config,
-        size=min(size, config.feature_size),
-        returned_step=result.returned_step,
-    )
+    size = lpips_size(result.image.shape[0], config.feature_size)
+    plot_losses(folder / "loss.png", result.losses, config, size=size, returned_step=result.returned_step)
     _write_npz(folder / "latents.npz", result)
-    return {"size": size, "returned_step": result.returned_step, "loss": float(np.min(result.losses.total)), **metrics}
-
-
-def measure(
-    lpips: LPIPS, *, truth: jax.Array | None, observed: jax.Array, image: jax.Array, degraded_again: jax.Array
-) -> dict[str, dict[str, float]]:
-    """PSNR, SSIM and LPIPS of 8-bit pictures: accuracy against the truth, fidelity against the observed."""
-    pairs = {"against_observed": (degraded_again, observed)}
-    if truth is not None:
-        pairs["against_truth"] = (image, truth)
-    return {name: compare(lpips, *pair) for name, pair in pairs.items()}
-
-
-def compare(lpips: LPIPS, image: jax.Array, reference: jax.Array) -> dict[str, float]:
-    """PSNR in dB and SSIM over RGB with a data range of 255, after rounding to 8 bits, and LPIPS-VGG."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
-    a, b = images.to_uint8(np.asarray(image)), images.to_uint8(np.asarray(reference))
-    equal = bool((a == b).all())
     return {
-        "psnr": float("inf") if equal else float(peak_signal_noise_ratio(b, a, data_range=255)),
-        "ssim": float(structural_similarity(b, a, data_range=255, channel_axis=-1)),
-        "lpips": float(_lpips(lpips, images.to_float(a), images.to_float(b))),
+        "returned_step": result.returned_step,
+        "loss": float(np.min(result.losses.total)),
+        "loss_lpips_size": size,
+        **measured,
     }
-
-
-@jax.jit
-def _lpips(lpips: LPIPS, image_a: jax.Array, image_b: jax.Array) -> jax.Array:
-    return lpips(jnp.asarray(image_a), jnp.asarray(image_b))
 
 
 def summary(metrics: dict[str, Any]) -> str:
     """The metrics in one line."""
-    parts = [f"{k.replace('_', ' ')}: {numbers(v, metrics['size'])}" for k, v in metrics.items() if isinstance(v, dict)]
+    parts = [f"{k.replace('_', ' ')}: {numbers(v)}" for k, v in metrics.items() if isinstance(v, dict)]
     return "; ".join(parts) + f" (step {metrics['returned_step']})"
 
 
@@ -124,14 +98,11 @@ def panel(tiles: Sequence[tuple[str, jax.Array | np.ndarray]]) -> np.ndarray:
     return pictures.sheet(tall, columns=len(tiles), bar=44)
 
 
-def lpips_name(size: int) -> str:
-    """The distance with the side of the pictures that it compares, on which it depends."""
-    return f"LPIPS at {size} px"
-
-
-def numbers(metrics: dict[str, float] | None, size: int) -> str:
+def numbers(measured: dict[str, float] | None) -> str:
     """The metrics of a pair of pictures in a few words; none for no pair."""
-    return "" if metrics is None else f"{metrics['psnr']:.1f} dB, {lpips_name(size)} {metrics['lpips']:.3f}"
+    if measured is None:
+        return ""
+    return f"{measured['psnr']:.1f} dB, {lpips_name(measured['lpips_size'])} {measured['lpips']:.3f}"
 
 
 def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dict[str, np.ndarray]:
@@ -146,7 +117,7 @@ def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dic
 
 def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None:
     """A row per step: the terms before their weights, and the learning rate."""
-    rates = np.asarray(jax.vmap(config.learning_rate_at)(jnp.arange(len(losses.total))))
+    rates = np.asarray(jax.vmap(config.numbers().learning_rate_at)(jnp.arange(len(losses.total))))
     with files.replacing(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", *LossTerms._fields, "learning_rate"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.restore import degrade
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
+from jaxgan.tasks import default_degradation
 
 TASKS = ("invert", "inpaint", "deblur", "colorize")
 SPACES = ("w", "w_plus")
@@ -14,7 +14,7 @@ def study(setup: Setup) -> Findings:
     """Each task in both spaces."""
     rows: list[Row] = []
     for task in TASKS:
-        degradations = [degrade.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
+        degradations = [default_degradation(task, setup.generator.config.resolution, seed=i) for i in setup.indices]
         for space in SPACES:
             cases = [Case({"task": task, "space": space}, i, degradations[i], degradations[i]) for i in setup.indices]
             rows += setup.invert(setup.config(task, latent_space=space), cases)

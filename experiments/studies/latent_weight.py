@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.restore import degrade
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
+from jaxgan.tasks import default_degradation
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 TASKS = ("invert", "inpaint", "deblur", "colorize")
@@ -14,7 +14,7 @@ def study(setup: Setup) -> Findings:
     """Sweeps the weight for each task."""
     rows: list[Row] = []
     for task in TASKS:
-        degradations = [degrade.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
+        degradations = [default_degradation(task, setup.generator.config.resolution, seed=i) for i in setup.indices]
         cases = [
             Case({"task": task, "weight": weight}, i, degradations[i], degradations[i], weight)
             for weight in WEIGHTS

@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.measure import classical
-from experiments.runs import report
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
-from jaxgan import images, masks
+from jaxgan import images, masks, metrics
 from jaxgan.degradations import Mask
 
 AREAS = (0.05, 0.1, 0.2, 0.4)
@@ -78,7 +77,7 @@ def _inside_and_outside(setup: Setup, pictures: dict[str, np.ndarray], mask: np.
         np.abs(pictures[name].astype(np.float64) - truth).mean(-1) for name in ("restored", "biharmonic")
     )
     kept, biharmonic = (
-        report.compare(setup.lpips, images.to_float(pictures[name]), images.to_float(truth))["lpips"]
+        metrics.compare(setup.lpips, images.to_float(pictures[name]), images.to_float(truth))["lpips"]
         for name in ("kept", "biharmonic")
     )
     return {

@@ -149,14 +149,14 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
     def body(carry, step):
         iterate, moments = carry
         draw = jax.random.normal(jax.random.fold_in(key, step), iterate.w.shape)
-        jitter = draw * config.jitter_at(step, problem.statistics.w_std)
+        jitter = draw * config.numbers().jitter_at(step, problem.statistics.w_std)
         coarse = recipe.coarse * jnp.maximum(0.0, 1 - 2 * step / config.steps)
         (_, perceptual), gradient = jax.value_and_grad(loss, has_aux=True)(iterate, jitter, coarse)
         if recipe.tied:
             mean = jnp.broadcast_to(jnp.mean(gradient.w, 0, keepdims=True), gradient.w.shape)
             gradient = gradient._replace(w=jnp.where(step < recipe.tied * config.steps, mean, gradient.w))
         updates, moments = update.update(gradient, moments)
-        rate = config.learning_rate_at(step)
+        rate = config.numbers().learning_rate_at(step)
         w = iterate.w - rate * updates.w
         pairs = zip(iterate.noise, updates.noise, strict=True)
         noise = tuple(map_ - rate * recipe.noise_rate * change for map_, change in pairs)

@@ -11,17 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.measure import measures
+from experiments.measure import observation
 from experiments.measure.face_sets import FaceSet
-from experiments.measure.measures import Whitening
-from experiments.runs import report
 from experiments.runs import settings as run_settings
 from experiments.studies.kept import Kept, Row
-from jaxgan import batch, images
+from jaxgan import images, inversion, metrics
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.metrics import Whitening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,11 +106,11 @@ class Setup:
         self.say(f"{len(cases)} inversions of {config.steps} steps")
         truths = jnp.stack([jnp.asarray(self.faces.faces[case.face]) for case in cases])
         true, assumed = _stack([case.true for case in cases]), _stack([case.assumed for case in cases])
-        observed = measures.observe(true, truths)
+        observed = observation.observe(true, truths)
         weights = [case.latent_dist_reg_weight for case in cases]
         configs = [config if w is None else dataclasses.replace(config, latent_dist_reg_weight=w) for w in weights]
         names = [self.faces.names[case.face] for case in cases]
-        results = batch.invert_batch(
+        results = inversion.invert_batch(
             self.generator,
             self.lpips,
             observed,
@@ -121,18 +120,19 @@ class Setup:
             size=self.batch_size,
         )
         restored = jnp.stack([result.image for result in results])
-        again = measures.degrade_all(true, restored)
+        again = observation.degrade_all(true, restored)
         rows = []
         for index, (case, result) in enumerate(zip(cases, results, strict=True)):
             row = {**case.labels, "face": names[index], "steps": config.steps}
-            row |= measures.measure(
+            measured = metrics.measure(
                 self.lpips,
                 truth=truths[index],
                 observed=observed[index],
-                restored=restored[index],
+                reconstruction=restored[index],
                 degraded_again=again[index],
             )
-            row["realism"] = measures.latent_distance(self.whitening, result.ws)
+            row |= metrics.columns(measured)
+            row["realism"] = metrics.latent_distance(self.whitening, result.ws)
             pictures = {"truth": truths, "observed": observed, "restored": restored}
             row["images"] = {name: images.to_uint8(np.asarray(all_[index])) for name, all_ in pictures.items()}
             row["losses"] = result.losses
@@ -147,6 +147,6 @@ def _stack(degradations: list[Degradation]) -> Degradation:
 def classical_row(setup: Setup, labels: Row, face: int, degradation: Degradation, restored: np.ndarray) -> Row:
     """A row for an image that another method restored."""
     truth = jnp.asarray(setup.faces.faces[face])
-    values = report.compare(setup.lpips, jnp.asarray(restored), truth)
-    row = {**labels, "face": setup.faces.names[face]}
+    values = metrics.compare(setup.lpips, jnp.asarray(restored), truth)
+    row = {**labels, "face": setup.faces.names[face], "lpips_size": values.pop("lpips_size")}
     return row | {f"{name}_truth": value for name, value in values.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.restore import degrade
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup
+from jaxgan.tasks import default_degradation
 
 SHARES = (0.125, 0.25, 0.5, 1.0, 2.0)
 TASKS = ("invert", "inpaint")
@@ -15,7 +15,7 @@ def study(setup: Setup) -> Findings:
     rows: list[Row] = []
     counts = [max(1, round(share * setup.steps)) for share in SHARES]
     for task in TASKS:
-        degradations = [degrade.default_degradation(task, setup.generator.config.resolution, i) for i in setup.indices]
+        degradations = [default_degradation(task, setup.generator.config.resolution, seed=i) for i in setup.indices]
         cases = [Case({"task": task}, i, degradations[i], degradations[i]) for i in setup.indices]
         for count in counts:
             rows += setup.invert(setup.config(task, steps=count), cases)

@@ -1,0 +1,196 @@
+"""The loop of every inversion: puts images into a batch, advances them, checks them and takes out those that ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from jaxgan import optimization
+from jaxgan.batch import Batch
+from jaxgan.degradations import Degradation
+from jaxgan.generator import Generator
+from jaxgan.inversion_config import InversionConfig
+from jaxgan.lpips import LPIPS
+from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Image:
+    """An image to invert.
+
+    Attributes:
+      observed: what is known of it, in [-1, 1], at the generator's resolution.
+      degradation: the operator assumed to have made it.
+      config: constants of its inversion.
+      key: of its randomness.
+      prior: what is known of the network's latents.
+      reached: state and losses that an earlier run ended with; None to begin.
+      name: whatever the caller knows it by.
+    """
+
+    observed: Float[Any, "h w 3"]
+    degradation: Degradation
+    config: InversionConfig
+    key: PRNGKeyArray
+    prior: Prior
+    reached: tuple[InversionState, LossTerms] | None = None
+    name: Any = None
+
+    def problem(self, generator: Generator, lpips: LPIPS) -> tuple[Problem, PRNGKeyArray, InversionState]:
+        """What `Batch.put` takes."""
+        problem = optimization.make_problem(
+            generator, lpips, self.observed, self.degradation, self.config, prior=self.prior
+        )
+        if self.reached is not None:
+            return problem, self.key, self.reached[0]
+        return problem, self.key, optimization.initial_state(generator, problem.start, self.config, self.key)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run left nothing to do."""
+        return self.reached is not None and is_done(self.config, self.reached[1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Progress:
+    """How far an image has come. Nothing in it changes: its state and its losses belong together for ever.
+
+    Attributes:
+      image: the image.
+      losses: of all its steps so far, each `[steps]`, on the host.
+      error: tells of a loss that is not finite, where the inversion ended; None if there is none.
+    """
+
+    image: Image
+    losses: LossTerms
+    error: FloatingPointError | None
+    _states: InversionState  # of the whole batch
+    _place: int
+
+    @property
+    def state(self) -> InversionState:
+        """The state after those steps, on the host."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf[self._place]), self._states)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps done."""
+        return len(self.losses.total)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has had all its steps, or has converged."""
+        return is_done(self.image.config, self.losses)
+
+
+class Chunk(NamedTuple):
+    """A chunk of steps of a batch.
+
+    Attributes:
+      progresses: of all images that took part, those among them that have ended.
+      batch: their batch.
+    """
+
+    progresses: list[Progress]
+    batch: Batch
+
+    def render(self) -> list[Float[np.ndarray, "h w 3"]]:
+        """The image that each of them is now; ask before the next chunk."""
+        pictures = self.batch.render()
+        return [pictures[progress._place] for progress in self.progresses]
+
+
+def run(
+    generator: Generator,
+    lpips: LPIPS,
+    images: Iterable[Image],
+    *,
+    size: int,
+    chunk_steps: Callable[[list[Image]], int],
+    devices: Sequence[jax.Device] | None = None,
+    on_smaller: Callable[[int, int], None] | None = None,
+) -> Iterator[Chunk]:
+    """Inverts images, and yields after every chunk of steps how far those in the batch have come.
+
+    An image is in all chunks to that in which it is done or fails; then the next one takes its place. Whoever stops
+    asking stops the loop, and holds in the last chunk all that was reached.
+
+    Args:
+      generator, lpips: the networks.
+      images: taken one by one as places get free; none of them is done already.
+      size: places of the batch.
+      chunk_steps: length of the next chunk, from the images that take part in it.
+      devices: that share the batch; default: the first one.
+      on_smaller: told that a batch of the first number of places did not fit into memory and that the loop goes on with
+        the second, half of it; None: the error is raised.
+    """
+    batch = Batch(generator, lpips, size, devices=devices)
+    count = 1 if devices is None else len(devices)
+    upcoming = iter(images)
+    waiting: deque[Image] = deque()  # have lost their places to a smaller batch
+    active: dict[int, Progress] = {}
+    while True:
+        begun: dict[int, Image] = {}
+        for place in sorted(set(range(batch.size)) - active.keys()):
+            image = waiting.popleft() if waiting else next(upcoming, None)
+            if image is None:
+                break
+            begun[place] = image
+        inside = {place: progress.image for place, progress in active.items()} | begun
+        if not inside:
+            return
+        half = batch.size // 2 // count * count
+        try:
+            for place, image in begun.items():
+                batch.put(place, *image.problem(generator, lpips))
+            terms = batch.advance(chunk_steps(list(inside.values())))
+        except jax.errors.JaxRuntimeError as error:
+            if on_smaller is None or half == 0 or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            terms = None  # made smaller below: here the error still holds what the failed call held
+        if terms is None:
+            on_smaller(batch.size, half)
+            reached = [dataclasses.replace(p.image, reached=(p.state, p.losses)) for p in active.values()]
+            waiting.extendleft(reversed([*reached, *begun.values()]))
+            active = {}
+            batch.clear()
+            batch = Batch(generator, lpips, half, devices=devices)
+            continue
+        before = {place: image.reached and image.reached[1] for place, image in begun.items()}
+        before |= {place: progress.losses for place, progress in active.items()}
+        active = {place: _advanced(image, before[place], terms, batch, place) for place, image in inside.items()}
+        yield Chunk(list(active.values()), batch)
+        active = {place: p for place, p in active.items() if not p.is_done and p.error is None}
+
+
+def _advanced(image: Image, before: LossTerms | None, terms: LossTerms, batch: Batch, place: int) -> Progress:
+    """The progress of an image after a chunk, whose losses are those of the whole batch."""
+    steps = 0 if before is None else len(before.total)
+    own = jax.tree.map(lambda term: term[place, : image.config.steps - steps], terms)
+    losses = own if before is None else jax.tree.map(lambda *parts: np.concatenate(parts), before, own)
+    return Progress(image, losses, not_finite(own, steps), batch.states, place)
+
+
+def is_done(config: InversionConfig, losses: LossTerms) -> bool:
+    """Whether an image of these losses has had all its steps, or has converged (see `InversionConfig.patience`)."""
+    steps = len(losses.total)
+    if steps >= config.steps or config.patience is None or steps <= config.patience:
+        return steps >= config.steps
+    return bool(losses.total.min() > 0.99 * losses.total[: -config.patience].min())
+
+
+def not_finite(losses: LossTerms, first_step: int) -> FloatingPointError | None:
+    """The error that tells of the first loss that is not a number, whose step is counted from `first_step`."""
+    total = np.asarray(losses.total)
+    if np.isfinite(total).all():
+        return None
+    row = int(np.argmin(np.isfinite(total)))
+    return FloatingPointError(
+        f"the loss is {total[row]} at step {first_step + row}; lower the learning rate, or check the input."
+    )

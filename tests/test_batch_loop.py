@@ -1,0 +1,156 @@
+"""The command's loop: chunks that end at snapshots, and interrupts at the worst moments."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.restore import batch_loop
+from experiments.restore.batch_loop import Engine
+from experiments.restore.face_run import Work
+from experiments.runs.folder import RunFolder
+from jaxgan import optimization
+from jaxgan.batch import Batch
+from jaxgan.degradations import Mask
+from jaxgan.inversion_config import InversionConfig
+
+CONFIG = InversionConfig(steps=11, w_samples=100)
+EVERY = 4
+
+
+def face(steps: int, every: int):
+    return SimpleNamespace(steps=steps, config=SimpleNamespace(snapshot_every=every))
+
+
+@pytest.mark.parametrize(
+    ("every", "lengths"),
+    [(25, [25, 25]), (50, [25, 25]), (7, [7, 7]), (29, [15, 14, 15]), (97, [25, 24, 24, 24, 25]), (1, [1, 1])],
+)
+def test_chunks_end_at_snapshots_whatever_their_number(every, lengths):
+    steps = 0
+    for length in lengths:
+        assert batch_loop.chunk_steps([face(steps, every)]) == length
+        steps += length
+
+
+def test_a_chunk_ends_where_the_first_of_its_faces_has_a_snapshot():
+    assert batch_loop.chunk_steps([face(3, 29), face(10, 29), face(20, 29)]) == 9
+
+
+class Listener:
+    """Takes note of everything."""
+
+    def __init__(self):
+        self.lines, self.finished_runs = [], []
+
+    def advanced(self, works):
+        pass
+
+    def finished(self, work, metrics):
+        self.finished_runs.append(work.run.path.name)
+
+    def failed(self, work, error):
+        raise error
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny, lpips):
+    prior = optimization.make_prior(tiny, CONFIG)
+    return Engine(tiny, lpips, lambda config: prior, tuple(jax.devices()[:1]))
+
+
+def works(engine, folder, *, resume: bool = False):
+    """Three faces with a folder each."""
+    made = []
+    options = SimpleNamespace(snapshot_every=EVERY, checkpoint_seconds=1e9)
+    runs = RunFolder.claim({folder / f"face{i}": {} for i in range(3)}, resume=resume, overwrite=False)
+    for index, run in enumerate(runs):
+        key = jax.random.key(index)
+        truth = jax.random.uniform(key, (16, 16, 3), minval=-1, maxval=1)
+        mask = Mask(jnp.ones((16, 16)).at[2 * index : 2 * index + 3].set(0))
+        reached = run.restore(engine.generator, CONFIG) if resume else None
+        if not run.is_finished:
+            made.append(Work(run, options, CONFIG, truth, mask(truth), mask, key, reached))
+    return made
+
+
+@pytest.fixture(scope="module")
+def whole(engine, tmp_path_factory):
+    folder, listener = tmp_path_factory.mktemp("whole"), Listener()
+    batch_loop.invert(engine, iter(works(engine, folder)), 2, listener)
+    assert sorted(listener.finished_runs) == ["face0", "face1", "face2"] and listener.lines == []
+    return folder
+
+
+def test_every_frame_is_there(whole):
+    for index in range(3):
+        names = sorted(path.name for path in (whole / f"face{index}" / "snapshots").iterdir())
+        assert names == [f"step_{step:06d}.png" for step in (4, 8, 11)]
+
+
+def interrupt(monkeypatch, *, chunk: int, times: int) -> None:
+    """Signals come after the steps of a chunk and before anything is recorded."""
+    advance, calls = Batch.advance, []
+
+    def advance_and_interrupt(self, chunk_steps):
+        terms = advance(self, chunk_steps)
+        calls.append(chunk_steps)
+        for _ in range(times if len(calls) == chunk else 0):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return terms
+
+    monkeypatch.setattr(Batch, "advance", advance_and_interrupt)
+
+
+@pytest.mark.parametrize(("times", "saved"), [(1, 8), (2, 4)])
+def test_an_interrupted_run_goes_on_to_the_same_end(engine, whole, tmp_path, monkeypatch, times, saved):
+    """The first signal lets the chunk be recorded; with the second what was recorded before it is saved."""
+    listener = Listener()
+    with monkeypatch.context() as patch:
+        interrupt(patch, chunk=2, times=times)
+        with pytest.raises(KeyboardInterrupt):
+            batch_loop.invert(engine, iter(works(engine, tmp_path)), 2, listener)
+    assert listener.finished_runs == [] and len(listener.lines) == 1
+    left = works(engine, tmp_path, resume=True)
+    assert [work.steps for work in left] == [saved, saved, 0]
+    for work in left[:2]:
+        assert int(work.reached[0].step) == saved
+    batch_loop.invert(engine, iter(left), 2, listener)
+    assert sorted(listener.finished_runs) == ["face0", "face1", "face2"]
+    for index in range(3):
+        for name in ("losses.csv", "reconstruction.png", "progress.gif"):
+            ours, expected = tmp_path / f"face{index}" / name, whole / f"face{index}" / name
+            assert ours.read_bytes() == expected.read_bytes(), ours
+        with (
+            np.load(tmp_path / f"face{index}" / "latents.npz") as a,
+            np.load(whole / f"face{index}" / "latents.npz") as b,
+        ):
+            np.testing.assert_array_equal(a["ws"], b["ws"])
+
+
+def test_faces_without_memory_are_saved_too(engine, tmp_path, monkeypatch):
+    """Two faces lose their batch of two while the second chunk runs; one waits when the signal comes."""
+    advance, calls = Batch.advance, []
+
+    def run_out_of_memory(self, chunk_steps):
+        calls.append(self.size)
+        if len(calls) == 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+        terms = advance(self, chunk_steps)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return terms
+
+    monkeypatch.setattr(Batch, "advance", run_out_of_memory)
+    listener = Listener()
+    with pytest.raises(KeyboardInterrupt):
+        batch_loop.invert(engine, iter(works(engine, tmp_path)), 2, listener)
+    assert calls == [2, 2, 1] and "does not fit into memory; going on with 1" in listener.lines[0]
+    assert [work.steps for work in works(engine, tmp_path, resume=True)] == [8, 4, 0]
