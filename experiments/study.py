@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Name = Literal["latent-weight", "steps", "kernel", "mismatch", "colour", "mask", "latent-space", "fewer-steps"]
 QUICK_STEPS, QUICK_COUNT = 60, 3
+TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight"), ("colorize",))
+"""The tasks of a study that not every network can do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,7 @@ def run(options: StudyOptions) -> Findings:
     steps = options.steps or (
         QUICK_STEPS if options.quick and not is_search else InversionConfig.for_task("invert").steps
     )
-    generator, lpips = networks.load(options.model)
+    generator, lpips = networks.load(options.model, tasks=TASKS.get(options.name, ()))
     faces = face_sets.load(source, generator.config, count=count, already_aligned=options.already_aligned)
     output = options.output or Path("outputs") / f"study-{options.name}"
     output.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,11 @@ class Setup:
         """Of the faces."""
         return range(len(self.faces.names))
 
+    @property
+    def lpips_name(self) -> str:
+        """The distance with the side of the faces, on which it depends."""
+        return metrics.lpips_name(self.generator.config.resolution)
+
     def config(self, task: str, **changes: Any) -> InversionConfig:
         """The settings of a task, with the steps of this study and what it varies."""
         return dataclasses.replace(InversionConfig.for_task(task), **{"steps": self.steps, **changes})
