@@ -5,6 +5,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw
@@ -315,7 +316,7 @@ def test_a_toned_photo_is_observed_gray(tmp_path):
     (crop,) = crops.load(job, NETWORK, say=print)
     assert (crop.pixels[..., :1] == crop.pixels).all()
     _, assumed = degrade.degradations(job.damage, 64, crop.mask)
-    observed = images.to_float(crop.pixels)
+    observed = jnp.asarray(images.to_float(crop.pixels))
     np.testing.assert_allclose(assumed(observed), observed, atol=1e-6)
 
 
