@@ -63,7 +63,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
     from experiments.measure import evaluation, face_sets, tables
     from jaxgan import files
 
-    generator, lpips = networks.load(options.model)
+    generator, lpips = networks.load(options.model, tasks=options.task)
     faces = face_sets.load(
         options.images, generator.config, count=options.count, already_aligned=options.already_aligned
     )

@@ -49,7 +49,8 @@ def run(options: InvertOptions) -> list[Path]:
 
     devices = tuple(jax.local_devices())
     jobs, root, is_single = collect(options, default=photo_files.sample_photo_path(), device_count=len(devices))
-    generator, lpips = networks.load(options.networks.model, options.networks.lpips)
+    tasks = {task for job in jobs for task in job.damage.tasks}
+    generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks)
     engine = Engine(generator, lpips, devices, options.machines.batch_size)
     if is_single:
         _restore_one(options, engine, jobs[0])

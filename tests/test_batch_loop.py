@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -20,10 +21,11 @@ from jaxgan.inversion_config import InversionConfig
 
 CONFIG = InversionConfig(steps=11, w_samples=100)
 EVERY = 4
+HELD: dict[Path, list[RunFolder]] = {}
 
 
 def face(steps: int, every: int):
-    return SimpleNamespace(steps=steps, config=SimpleNamespace(snapshot_every=every))
+    return SimpleNamespace(steps=steps, snapshot_every=every)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +69,19 @@ def engine(tiny, lpips):
 
 
 def works(engine, folder, *, resume: bool = False):
-    """Three faces with a folder each."""
+    """Three faces with a folder each, which the process before this one has released."""
+    for run in HELD.pop(folder, ()):
+        run.release()
     made = []
-    options = SimpleNamespace(snapshot_every=EVERY, checkpoint_seconds=1e9)
     runs = RunFolder.claim({folder / f"face{i}": {} for i in range(3)}, resume=resume, overwrite=False)
+    HELD[folder] = runs
     for index, run in enumerate(runs):
         key = jax.random.key(index)
         truth = jax.random.uniform(key, (16, 16, 3), minval=-1, maxval=1)
         mask = Mask(jnp.ones((16, 16)).at[2 * index : 2 * index + 3].set(0))
         reached = run.restore(engine.generator, CONFIG) if resume else None
         if not run.is_finished:
-            made.append(Work(run, options, CONFIG, truth, mask(truth), mask, key, reached))
+            made.append(Work(run, CONFIG, truth, mask(truth), mask, key, EVERY, 1e9, reached))
     return made
 
 

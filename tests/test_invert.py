@@ -141,6 +141,7 @@ def test_config_json_holds_everything_that_repeats_the_run(finished, crop, task,
     assert facts["versions"]["jax"] == jax.__version__ and facts["versions"].keys() >= {"orbax-checkpoint", "device"}
     for pair in ("against_truth", "against_observed"):
         assert np.isfinite(list(result[pair].values())).all() and result[pair].keys() >= {"psnr", "ssim", "lpips"}
+        assert result[pair]["lpips_size"] == result["loss_lpips_size"] == 16
     a, b = (pixels(finished(task) / f"{name}.png").astype(float) for name in ("truth", "reconstruction"))
     np.testing.assert_allclose(result["against_truth"]["psnr"], 10 * np.log10(255**2 / ((a - b) ** 2).mean()))
 
@@ -365,21 +366,22 @@ def test_mistakes_are_one_line_and_leave_nothing(line, unusable, crop, tiny_netw
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("resolution", "channels", "said"),
     [
-        (GeneratorConfig(8, w_dim=8, z_dim=8, channel_base=64, channel_max=8), "8x8 pixels and 3 channels"),
-        (
-            GeneratorConfig(16, w_dim=8, z_dim=8, channel_base=64, channel_max=8, image_channels=1),
-            "16x16 pixels and 1 channel; expected RGB of 16x16 or more",
-        ),
+        (8, 3, "net makes images of 8x8 pixels; expected 16x16 or more."),
+        (16, 1, "net makes grey images; to give colours to a picture takes a network of 3 channels."),
     ],
 )
-def test_a_network_of_an_unsupported_kind_fails_before_a_folder_appears(config, said, arguments, tmp_path):
+def test_a_network_of_an_unsupported_kind_fails_before_a_folder_appears(
+    resolution, channels, said, arguments, tmp_path
+):
     from flax import nnx
 
+    sizes = {"w_dim": 8, "z_dim": 8, "channel_base": 64, "channel_max": 8}
+    config = GeneratorConfig(resolution, image_channels=channels, **sizes)
     weights = checkpoints.network_arrays(jaxgan.Generator(config, rngs=nnx.Rngs(0)))
     checkpoints.save_generator(tmp_path / "net", config, weights, {})
-    assert said in refused(*arguments("invert", tmp_path / "out"), "--model", tmp_path / "net")
+    assert said in refused(*arguments("colorize", tmp_path / "out"), "--model", tmp_path / "net")
     assert os.listdir(tmp_path) == ["net"]
 
 

@@ -34,7 +34,7 @@ def test_small_pictures_grow_by_whole_factors_and_large_ones_stay():
 @pytest.mark.parametrize("size", [64, 1024])
 def test_labels_of_a_panel_stay_over_their_pictures_and_name_the_size_of_lpips(size):
     """The gaps between the tiles are white from top to bottom: no label reaches into its neighbour."""
-    text = report.numbers({"psnr": -10.25, "lpips": 0.1234}, size)
+    text = report.numbers({"psnr": -10.25, "lpips": 0.1234, "lpips_size": size})
     assert text == f"-10.2 dB, LPIPS at {size} px 0.123"
     side = max(size, 256)
     panel = report.panel([(f"reconstruction degraded\n{text}", picture(size, size, 0))] * 3)

@@ -97,11 +97,8 @@ def restore(address: str, engine: Engine, jobs: Sequence[Job], record: Manifest)
                     raise error.cause from None  # as where there is no cluster
                 except ray.exceptions.RayError as error:
                     lost.update(job.name for job in part)
-                    waiting += [[job] for job in part if lost[job.name] < TRIES]
-                    failed = {job.name: _reason(error) for job in part if lost[job.name] >= TRIES}
-                    for job in part:
-                        if job.name in failed:
-                            record.write(job.name, "failed", image=str(job.path), error=failed[job.name])
+                    waiting = [[job] for job in part if lost[job.name] < TRIES]
+                    failed = _put_losses_on_record(record, [job for job in part if lost[job.name] >= TRIES], error)
                     bar.update(len(failed))
                 else:
                     _put_on_record(record, events)
@@ -113,7 +110,8 @@ def restore(address: str, engine: Engine, jobs: Sequence[Job], record: Manifest)
     except KeyboardInterrupt:
         for reference in running:
             ray.cancel(reference)  # as Ctrl-C in the worker: it saves its faces
-        ray.wait(list(running), num_returns=len(running), timeout=SECONDS_TO_SAVE) if running else None
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=SECONDS_TO_SAVE)
         raise
     finally:
         ray.shutdown()
@@ -127,9 +125,12 @@ def _put_on_record(record: Manifest, events: Events) -> None:
         record.write(item, state, **facts)
 
 
-def _reason(error: Exception) -> str:
-    """A sentence on a worker that was lost; Ray's own message is a page."""
-    return f"its worker was lost {TRIES} times, for want of memory perhaps ({type(error).__name__})"
+def _put_losses_on_record(record: Manifest, jobs: Sequence[Job], error: Exception) -> dict[str, str]:
+    """Why photographs failed that were lost with their workers, by their names; Ray's own message is a page."""
+    reason = f"its worker was lost {TRIES} times, for want of memory perhaps ({type(error).__name__})"
+    for job in jobs:
+        record.write(job.name, "failed", image=str(job.path), error=reason)
+    return {job.name: reason for job in jobs}
 
 
 def _restore_part(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
 from jaxgan import checkpoints, images
+from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
 from jaxgan.photos import photo_files
@@ -81,33 +82,44 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         for folder in folders
         for seed in job.seeds
     }
-    runs = iter(RunFolder.claim(claims, resume=resume, overwrite=overwrite))
-    faces, works = [], []
-    for crop, folder, (true, assumed) in zip(crops, folders, degradations, strict=True):
-        faces.append(ClaimedFace(crop, folder, [next(runs) for _ in job.seeds]))
-        truth = jnp.asarray(images.to_float(crop.pixels))
-        if job.damage.already_degraded:
-            truth, observed = None, assumed.hide_missing(truth)
-        else:
-            observed = degrade.observe(true, truth)
-        for seed, run in zip(job.seeds, faces[-1].runs, strict=True):
-            if not run.is_finished:
-                key = run_settings.key_for(seed, job.path, crop.index)
-                reached = run.restore(generator, job.inversion) if resume else None
-                works.append(
-                    Work(
-                        run,
-                        job.inversion,
-                        truth,
-                        observed,
-                        assumed,
-                        key,
-                        job.snapshot_every,
-                        job.checkpoint_seconds,
-                        reached,
-                    )
-                )
-    return Photograph(job, faces, works)
+    runs = RunFolder.claim(claims, resume=resume, overwrite=overwrite)
+    try:
+        faces = [
+            ClaimedFace(crop, folder, runs[first : first + len(job.seeds)])
+            for crop, folder, first in zip(crops, folders, range(0, len(runs), len(job.seeds)), strict=True)
+        ]
+        works = [
+            work
+            for face, (true, assumed) in zip(faces, degradations, strict=True)
+            for work in _works(job, face, true, assumed, generator, resume=resume)
+        ]
+        return Photograph(job, faces, works)
+    except BaseException:
+        for run in runs:
+            run.release()
+        raise
+
+
+def _works(
+    job: Job, face: ClaimedFace, true: Degradation, assumed: Degradation, generator: Generator, *, resume: bool
+) -> Iterator[Work]:
+    """Every seed of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
+    truth = jnp.asarray(images.to_float(face.crop.pixels))
+    is_known = not job.damage.already_degraded
+    observed = degrade.observe(true, truth) if is_known else assumed.hide_missing(truth)
+    for seed, run in zip(job.seeds, face.runs, strict=True):
+        if not run.is_finished:
+            yield Work(
+                run=run,
+                settings=job.inversion,
+                truth=truth if is_known else None,
+                observed=observed,
+                assumed=assumed,
+                key=run_settings.key_for(seed, job.path, face.crop.index),
+                snapshot_every=job.snapshot_every,
+                checkpoint_seconds=job.checkpoint_seconds,
+                reached=run.restore(generator, job.inversion) if resume else None,
+            )
 
 
 def has_face_folders(job: Job) -> bool:

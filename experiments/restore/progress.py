@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.restore.face_run import Work
+from jaxgan.metrics import lpips_name
+from jaxgan.optimization import lpips_size
 
 
 class Progress:
@@ -53,7 +55,9 @@ class Progress:
         """Moves the bar to the steps that faces have now, and shows their mean loss."""
         if works:
             loss = sum(work.progress.losses.total[-1] for work in works) / len(works)
-            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            distance = sum(work.progress.losses.perceptual[-1] for work in works) / len(works)
+            size = lpips_size(works[0].observed.shape[0], works[0].settings.feature_size)
+            self._bar.set_postfix({"loss": f"{loss:.4f}", lpips_name(size): f"{distance:.4f}"}, refresh=False)
         self._bar.update(sum(work.steps - self._steps[work] for work in works))
         self._steps |= {work: work.steps for work in works}
 

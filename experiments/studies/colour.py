@@ -24,7 +24,7 @@ def study(setup: Setup) -> Findings:
     figures.curve(accuracy, rows, "weight", "lpips_truth")
     tint.axhline(0, color="gray", linewidth=0.8)
     tint.set(xlabel="latent_dist_reg_weight", ylabel="shift of the mean colour (CIELAB)")
-    accuracy.set(xlabel="latent_dist_reg_weight", ylabel="LPIPS to the truth")
+    accuracy.set(xlabel="latent_dist_reg_weight", ylabel=f"{setup.lpips_name} to the truth")
     tint.legend(fontsize=8)
     count = len(setup.indices)
     for axes in (tint, accuracy):

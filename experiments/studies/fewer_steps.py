@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import functools
 import textwrap
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from experiments.studies.recipes import RECIPES, REFERENCE, Recipe, run_recipe
 from experiments.studies.setup import Findings, Row, Setup
 from jaxgan import images, optimization
 from jaxgan.degradations import Identity
+from jaxgan.metrics import lpips_name
+from jaxgan.optimization import lpips_size
 
 LPIPS_TICKS = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
 
@@ -26,11 +29,11 @@ LPIPS_TICKS = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
 def study(setup: Setup) -> Findings:
     """Runs every recipe on every face for `invert`: LPIPS against steps and against seconds."""
     rows: list[Row] = []
+    lpips = lpips_name(lpips_size(setup.generator.config.resolution, RECIPES[-1].config().feature_size))
     recipes = (dataclasses.replace(REFERENCE, steps=5 * setup.steps), *RECIPES)
     for recipe in recipes:
         steps = recipe.steps or setup.steps
-        setup.say(f"{recipe.name}: {steps} steps")
-        rows += _run(setup, dataclasses.replace(recipe, steps=steps))
+        rows += setup.kept.sweep(functools.partial(_run, setup, dataclasses.replace(recipe, steps=steps)))
     figure, (by_steps, by_seconds, final), strips = figures.new(3, 1, 8)
     target = np.mean([row["lpips_observed"] for row in rows if row["recipe"] == REFERENCE.name])
     for index, recipe in enumerate(recipes):
@@ -48,11 +51,11 @@ def study(setup: Setup) -> Findings:
         final.errorbar(mean.mean, -index, xerr=[[mean.mean - mean.low], [mean.high - mean.mean]], fmt="o", **style)
     for axes, label in ((by_steps, "step"), (by_seconds, "seconds per image")):
         axes.axhline(target, color="gray", linewidth=0.8)
-        axes.set(xlabel=label, ylabel="LPIPS", yscale="log", xscale="log")
+        axes.set(xlabel=label, ylabel=lpips, yscale="log", xscale="log")
         axes.set_yticks(LPIPS_TICKS, map(str, LPIPS_TICKS))
         axes.set_yticks([], minor=True)
     by_steps.set_xlim(1, None)
-    final.set(xlabel="LPIPS of the result", yticks=-np.arange(len(recipes)))
+    final.set(xlabel=f"{lpips} of the result", yticks=-np.arange(len(recipes)))
     final.set_yticklabels([recipe.name for recipe in recipes], fontsize=7)
     for index, label in enumerate(final.get_yticklabels()):
         label.set_color(_colour(index, len(recipes)))
@@ -68,7 +71,7 @@ def study(setup: Setup) -> Findings:
     reached = np.flatnonzero(default <= target)
     when = f"in step {reached[0]}" if len(reached) else "not"
     text = (
-        f"LPIPS to the observation after {setup.steps} steps ({5 * setup.steps} for the first): "
+        f"{lpips} to the observation after {setup.steps} steps ({5 * setup.steps} for the first): "
         + "; ".join(parts)
         + f". The last recipe reaches the result of the first {when}."
     )
@@ -83,6 +86,7 @@ def _colour(index: int, count: int) -> tuple[float, float, float]:
 
 
 def _run(setup: Setup, recipe: Recipe) -> list[Row]:
+    setup.say(f"{recipe.name}: {recipe.steps} steps")
     truths = [jnp.asarray(face) for face in setup.faces.faces]
     config = recipe.config()
     start = time.perf_counter()

@@ -35,7 +35,7 @@ def study(setup: Setup) -> Findings:
     for name, chosen in (("inversion", rows), ("Richardson-Lucy", others)):
         figures.curve(perceptual, chosen, "kernel_size", "lpips_truth", label=name)
         figures.curve(pixels, chosen, "kernel_size", "psnr_truth", label=name)
-    perceptual.set(xlabel="kernel size (pixels)", ylabel="LPIPS to the truth", xscale="log")
+    perceptual.set(xlabel="kernel size (pixels)", ylabel=f"{setup.lpips_name} to the truth", xscale="log")
     pixels.set(xlabel="kernel size (pixels)", ylabel="PSNR to the truth (dB)", xscale="log")
     for axes in (perceptual, pixels):
         axes.set_xticks(KERNEL_SIZES, KERNEL_SIZES)
@@ -50,5 +50,5 @@ def study(setup: Setup) -> Findings:
         f"{figures.mean_of(others, 'lpips_truth', 3, kernel_size=size)} for size {size}"
         for size in KERNEL_SIZES
     ]
-    text = "LPIPS to the truth after inversion and after Richardson-Lucy: " + "; ".join(means) + "."
+    text = f"{setup.lpips_name} to the truth after inversion and after Richardson-Lucy: {'; '.join(means)}."
     return Findings(rows + others, figure, text)

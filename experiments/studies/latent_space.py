@@ -19,7 +19,11 @@ def study(setup: Setup) -> Findings:
             cases = [Case({"task": task, "space": space}, i, degradations[i], degradations[i]) for i in setup.indices]
             rows += setup.invert(setup.config(task, latent_space=space), cases)
     figure, panels, strips = figures.new(3, 2, len(TASKS) + 1)
-    titles = {"lpips_truth": "LPIPS to the truth", "psnr_truth": "PSNR to the truth (dB)", "realism": "distance of w"}
+    titles = {
+        "lpips_truth": f"{setup.lpips_name} to the truth",
+        "psnr_truth": "PSNR to the truth (dB)",
+        "realism": "distance of w",
+    }
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
         for space, shift in zip(SPACES, (-0.05, 0.05), strict=True):
             figures.points(axes, [row for row in rows if row["space"] == space], "task", name, label=space, shift=shift)
@@ -35,4 +39,4 @@ def study(setup: Setup) -> Findings:
         f"{figures.mean_of(rows, 'lpips_truth', 3, task=task, space='w_plus')} in W+"
         for task in TASKS
     ]
-    return Findings(rows, figure, "LPIPS to the truth: " + "; ".join(parts) + ".")
+    return Findings(rows, figure, f"{setup.lpips_name} to the truth: {'; '.join(parts)}.")

@@ -29,7 +29,8 @@ def study(setup: Setup) -> Findings:
         figures.curve(plausible, chosen, "weight", "realism", label=task)
         for place, row in zip(strip, chosen[:: len(setup.indices)], strict=True):
             figures.show(place, row["images"]["restored"], f"{row['weight']:g}", task if row["weight"] == 0 else "")
-    labels = ("LPIPS to the truth", "LPIPS to the observation", "distance of w (1: as mapped)")
+    lpips = setup.lpips_name
+    labels = (f"{lpips} to the truth", f"{lpips} to the observation", "distance of w (1: as mapped)")
     for axes, label in zip((accuracy, fidelity, plausible), labels, strict=True):
         axes.set(xlabel="latent_dist_reg_weight", ylabel=label)
         axes.set_xscale("symlog", linthresh=0.1)
@@ -38,9 +39,9 @@ def study(setup: Setup) -> Findings:
     text = (
         "From weight 0 to 10 the distance of w from the mean latent falls from "
         f"{figures.mean_of(rows, 'realism', 2, weight=0.0)} to {figures.mean_of(rows, 'realism', 2, weight=10.0)} "
-        "(1 for latents of the mapping network), and LPIPS to the observation rises from "
+        f"(1 for latents of the mapping network), and {lpips} to the observation rises from "
         f"{figures.mean_of(rows, 'lpips_observed', 3, weight=0.0)} to "
-        f"{figures.mean_of(rows, 'lpips_observed', 3, weight=10.0)}. LPIPS to the truth is lowest at "
+        f"{figures.mean_of(rows, 'lpips_observed', 3, weight=10.0)}. {lpips} to the truth is lowest at "
         + ", ".join(f"{weight:g} ({task})" for task, weight in best.items())
         + "."
     )

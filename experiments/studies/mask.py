@@ -42,7 +42,7 @@ def study(setup: Setup) -> Findings:
     for axes in (area, perceived):
         axes.set(xlabel="area of a hole in the middle (share of the picture)", ylabel="mean error (of 255 levels)")
         axes.legend(fontsize=8)
-    perceived.set_ylabel("LPIPS to the truth, other pixels kept")
+    perceived.set_ylabel(f"{setup.lpips_name} to the truth, other pixels kept")
     position.set(xlabel="place of a hole of a tenth", ylabel="mean error (of 255 levels)")
     for index, row in enumerate(rows[:: len(setup.indices)]):
         figures.show(strips[0][index], row["images"]["observed"], str(row["hole"]), "" if index else "observed")
@@ -60,8 +60,8 @@ def study(setup: Setup) -> Findings:
         for area in AREAS
     ]
     text = (
-        f"Mean error of 255 levels by hole: {'; '.join(parts)}. LPIPS to the truth where all other pixels are kept, "
-        f"of this network and of biharmonic functions: {'; '.join(perceptual)}."
+        f"Mean error of 255 levels by hole: {'; '.join(parts)}. {setup.lpips_name} to the truth where all other "
+        f"pixels are kept, of this network and of biharmonic functions: {'; '.join(perceptual)}."
     )
     return Findings(rows, figure, text)
 

@@ -32,7 +32,7 @@ def study(setup: Setup) -> Findings:
     ticks = range(len(SIGMAS))
     heat.set(xticks=ticks, yticks=ticks, xticklabels=SIGMAS, yticklabels=SIGMAS)
     heat.set(xlabel="assumed sigma (pixels)", ylabel="true sigma (pixels)")
-    figure.colorbar(picture, ax=heat, label="LPIPS to the truth")
+    figure.colorbar(picture, ax=heat, label=f"{setup.lpips_name} to the truth")
     for index, row in enumerate(rows[::count]):
         label = f"true {row['true_sigma']:g}" if index % len(SIGMAS) == 0 else ""
         title = f"assumed {row['assumed_sigma']:g}" if index < len(SIGMAS) else ""
@@ -41,7 +41,8 @@ def study(setup: Setup) -> Findings:
     over = [row for row in rows if row["assumed_sigma"] > row["true_sigma"]]
     right = [row for row in rows if row["assumed_sigma"] == row["true_sigma"]]
     text = (
-        f"LPIPS to the truth is {figures.mean_of(right, 'lpips_truth', 3)} where the assumed sigma is the true one, "
+        f"{setup.lpips_name} to the truth is {figures.mean_of(right, 'lpips_truth', 3)} where the assumed sigma is "
+        f"the true one, "
         f"{figures.mean_of(under, 'lpips_truth', 3)} where it is too small and "
         f"{figures.mean_of(over, 'lpips_truth', 3)} where it is too large."
     )

@@ -14,6 +14,7 @@ import numpy as np
 from experiments.measure import observation
 from experiments.measure.face_sets import FaceSet
 from experiments.runs import settings as run_settings
+from experiments.studies.kept import Kept, Row
 from jaxgan import images, inversion, metrics
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
@@ -23,8 +24,6 @@ from jaxgan.metrics import Whitening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Row = dict[str, Any]
 
 
 class Findings(NamedTuple):
@@ -69,6 +68,7 @@ class Setup:
       seed: of all randomness.
       batch_size: inversions at once.
       say: told of the progress.
+      kept: the rows of earlier sweeps.
     """
 
     generator: Generator
@@ -79,11 +79,17 @@ class Setup:
     seed: int
     batch_size: int
     say: Callable[[str], None]
+    kept: Kept
 
     @property
     def indices(self) -> range:
         """Of the faces."""
         return range(len(self.faces.names))
+
+    @property
+    def lpips_name(self) -> str:
+        """The distance with the side of the faces, on which it depends."""
+        return metrics.lpips_name(self.generator.config.resolution)
 
     def config(self, task: str, **changes: Any) -> InversionConfig:
         """The settings of a task, with the steps of this study and what it varies."""
@@ -99,6 +105,9 @@ class Setup:
           A row per case: its labels, the face, PSNR, SSIM and LPIPS against truth and observation, the distance of w
           from the mean latent; under "images" what is to be shown.
         """
+        return self.kept.sweep(lambda: self._measure(config, cases))
+
+    def _measure(self, config: InversionConfig, cases: Sequence[Case]) -> list[Row]:
         self.say(f"{len(cases)} inversions of {config.steps} steps")
         truths = jnp.stack([jnp.asarray(self.faces.faces[case.face]) for case in cases])
         true, assumed = _stack([case.true for case in cases]), _stack([case.assumed for case in cases])

@@ -28,7 +28,7 @@ def study(setup: Setup) -> Findings:
             loss.plot(row["losses"].perceptual, label=f"{task}, {row['steps']} steps", linewidth=1)
         for place, row in zip(strip, chosen[:: len(setup.indices)], strict=True):
             figures.show(place, row["images"]["restored"], f"{row['steps']} steps", task if place is strip[0] else "")
-    accuracy.set(xlabel="steps of the run", ylabel="LPIPS", xscale="log", yscale="log")
+    accuracy.set(xlabel="steps of the run", ylabel=setup.lpips_name, xscale="log", yscale="log")
     loss.set(xlabel="step", ylabel="LPIPS to the observation (first face)", yscale="log")
     accuracy.legend(fontsize=7)
     loss.legend(fontsize=6)
