@@ -2,15 +2,15 @@
 
 Finds the face, aligns it as the network's training images were, degrades it for the task, and searches the latent
 and the noise maps whose image, degraded in the same way, is perceptually nearest. Without --image it takes the
-portrait that ships with the project, without --model the embedded 64x64 face network.
+portrait that ships with the project, without --model the embedded face network.
 
   python -m experiments.invert --task inpaint
   python -m experiments.invert --task deblur --image me.jpg --output restored
   python -m experiments.invert --task inpaint --image jaxgan/data/two_portraits.jpg \
       --mask jaxgan/data/two_portraits_mask.png --already-degraded --face all --paste-back
 
-The first takes about 40 seconds on two CPU cores. It prints where it writes: truth.png, observed.png,
-reconstruction.png, panel.png, progress.gif, loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz,
+The first takes about 40 seconds on two CPU cores. It prints where it writes: restoration.png, which keeps all that was
+observed, reconstruction.png, the generator's own image, truth.png, observed.png, panel.png, progress.gif, loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz,
 config.json. The last restores all faces of a scratched photograph, each in a folder face-N, and writes the whole
 photograph with the repaired faces in it, restored.png.
 """
@@ -114,6 +114,7 @@ def _settings(options: InvertOptions) -> dict[str, object]:
         "already_aligned": options.photographs.already_aligned,
         "faces": dataclasses.asdict(options.faces),
         "damage": dataclasses.asdict(options.damage),
+        "completion": dataclasses.asdict(options.completion),
         "loop": dataclasses.asdict(options.loop),
         "seeds": options.seeds.all,
         "snapshot_every": options.output.snapshot_every,

@@ -55,6 +55,17 @@ class Damage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Completion:
+    """How the generator's image completes what was observed."""
+
+    fidelity: float = 0.0
+    """inpaint, deblur: from 0, which looks best, to 1, which has the least squared error and less detail."""
+    noise: float | None = None
+    """deblur, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit levels. Default:
+    deblur with --already-degraded estimates it; else that of rounding to 8 bits."""
+
+
+@dataclasses.dataclass(frozen=True)
 class FaceChoice:
     """Which faces of a photograph to work on."""
 
@@ -199,6 +210,7 @@ class InvertOptions:
     damage: Damage
     photographs: Photographs = Photographs()
     faces: FaceChoice = FaceChoice()
+    completion: Completion = Completion()
     output: Output = Output()
     loop: LoopOptions = LoopOptions()
     seeds: Seeds = Seeds()

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from experiments.options import Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
+from experiments.options import Completion, Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
 
 
 def validate(options: InvertOptions, *, photograph_count: int = 1, device_count: int = 1) -> list[str]:
@@ -19,6 +19,7 @@ def validate(options: InvertOptions, *, photograph_count: int = 1, device_count:
     """
     return [
         *_of_damage(options.damage),
+        *_of_completion(options.completion, options.damage),
         *of_faces(options.faces, photograph_count=photograph_count),
         *_of_photographs(options),
         *_of_loop(options),
@@ -53,6 +54,20 @@ def _of_damage(damage: Damage) -> list[str]:
         sigma = getattr(damage, name)
         if sigma is not None and not 0 < sigma < math.inf:
             problems.append(f"{_flag(name)} is {sigma}; expected a positive number of pixels.")
+    return problems
+
+
+def _of_completion(completion: Completion, damage: Damage) -> list[str]:
+    fidelity, noise, problems = completion.fidelity, completion.noise, []
+    if not 0 <= fidelity <= 1:
+        problems.append(f"--fidelity is {fidelity}; expected a number from 0 to 1.")
+    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur"}:
+        problems.append(f"--fidelity belongs to inpaint and deblur, but the task is {damage.task}. Leave it out.")
+    if noise is not None:
+        if not 0 <= noise < math.inf:
+            problems.append(f"--noise is {noise}; expected 0 or more levels of 8 bits.")
+        if "deblur" not in damage.tasks and not ("inpaint" in damage.tasks and fidelity > 0):
+            problems.append("--noise belongs to deblur, and to inpaint with --fidelity above 0; leave it out.")
     return problems
 
 

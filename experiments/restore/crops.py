@@ -15,7 +15,7 @@ from experiments.restore.jobs import Job
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.photos import alignment, paste, photo_files
+from jaxgan.photos import alignment, noise, paste, photo_files
 from jaxgan.photos.alignment import Placement
 from jaxgan.photos.mask_files import read_mask
 
@@ -30,6 +30,7 @@ class Crop(NamedTuple):
     pixels: np.ndarray  # uint8 [resolution, resolution, 3]
     mask: np.ndarray | None  # float32 [resolution, resolution], 1 where observed; None unless inpainting
     placement: Placement
+    noise: float | None = None  # estimated standard deviation in 8-bit levels; None where it is not needed
 
 
 def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) -> list[Crop]:
@@ -58,6 +59,8 @@ def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) ->
     crops = cut(photo, job.path, job.faces, generator, already_aligned=job.already_aligned, say=say)
     if "colorize" in job.damage.tasks and job.damage.already_degraded:
         crops = [crop._replace(pixels=_gray(crop.pixels)) for crop in crops]  # a gray photo may be toned
+    if "deblur" in job.damage.tasks and job.damage.already_degraded and job.completion.noise is None:
+        crops = [_with_noise(photo, crop, job.path, say) for crop in crops]
     if "inpaint" not in job.damage.tasks:
         return crops
     if hole is None:
@@ -151,6 +154,15 @@ def _crop(
         raise UserError(f"{path}: face {face.index}: {error}") from None
     pixels = alignment.cut(photo, quad, generator.resolution)
     return Crop(face.index, pixels, None, alignment.placement(plan, size, generator.resolution))
+
+
+def _with_noise(photo: np.ndarray, crop: Crop, path: Path, say: Callable[[str], None]) -> Crop:
+    estimate = noise.estimate_noise(photo, crop.placement)
+    say(
+        f"{path}: face {crop.index}: its noise is estimated at {estimate:.2f} levels of 255 at the size of "
+        f"{len(crop.pixels)} pixels; --noise states another."
+    )
+    return crop._replace(noise=estimate)
 
 
 def _crop_mask(path: Path, hole: np.ndarray, crop: Crop) -> np.ndarray:

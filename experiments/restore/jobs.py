@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from experiments import validation
 from experiments.cli import Mistakes, say
-from experiments.options import Damage, FaceChoice, InvertOptions
+from experiments.options import Completion, Damage, FaceChoice, InvertOptions
 from experiments.restore import json_values
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.photos.finding import find_photos
 
 OF_ONE_JOB = {
     "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),
+    "completion": tuple(field.name for field in dataclasses.fields(Completion)),
     "faces": ("face",),
     "seeds": ("seed",),
     "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
@@ -32,7 +33,7 @@ class Job:
     Attributes:
       path: the file.
       folder: where its results go; its name is that of the photograph among others.
-      damage, faces, already_aligned: as the user gave them.
+      damage, completion, faces, already_aligned: as the user gave them.
       inversion: settings of the inversion of every face.
       seeds: one or more; each has a folder of its own if there are several.
       paste_format: format of the whole photograph that is pasted together, None for none.
@@ -44,6 +45,7 @@ class Job:
     path: Path
     folder: Path
     damage: Damage
+    completion: Completion
     faces: FaceChoice
     already_aligned: bool
     inversion: InversionConfig
@@ -60,6 +62,7 @@ class Job:
             path=path,
             folder=folder,
             damage=options.damage,
+            completion=options.completion,
             faces=options.faces,
             already_aligned=options.photographs.already_aligned,
             inversion=options.loop.config(options.damage.hardest_task),

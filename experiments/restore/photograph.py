@@ -118,6 +118,8 @@ def _works(
                 key=run_settings.key_for(seed, job.path, face.crop.index),
                 snapshot_every=job.snapshot_every,
                 checkpoint_seconds=job.checkpoint_seconds,
+                noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
+                fidelity=job.completion.fidelity,
                 reached=run.restore(generator, job.inversion) if resume else None,
             )
 
@@ -163,6 +165,7 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "faces": dataclasses.asdict(job.faces),
             "landmarks_sha256": [checkpoints.sha256(file) for file in job.faces.landmarks],
             "damage": dataclasses.asdict(job.damage),
+            "completion": dataclasses.asdict(job.completion),
             "mask_sha256": None if mask is None else checkpoints.sha256(mask),
             "seed": seed,
             "inversion": dataclasses.asdict(job.inversion),

@@ -98,7 +98,7 @@ class _OfOne:
         self._progress.advance(works)
 
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
-        self._lines.append(f"{work.run.path}: {report.summary(metrics)}")
+        self._lines.append(report.summary(work.run.path, metrics))
 
     def failed(self, work: Work, error: FloatingPointError) -> None:
         raise FloatingPointError(f"{work.run.path}: {error} Start again with --overwrite.") from error
@@ -226,7 +226,7 @@ class _Many:
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
         """Puts a face on record and, with the last one, the photograph."""
         photograph = self._forget(work)
-        self.say(f"{work.run.path}: {report.summary(metrics)}")
+        self.say(report.summary(work.run.path, metrics))
         if work.run.path != photograph.job.folder:
             self._record.write(_item(photograph.job, work), "finished", result=metrics)
         if photograph not in self._photograph_of.values():
