@@ -10,9 +10,9 @@ portrait that ships with the project, without --model the embedded face network.
       --mask jaxgan/data/two_portraits_mask.png --already-degraded --face all --paste-back
 
 The first takes about 40 seconds on two CPU cores. It prints where it writes: restoration.png, which keeps all that was
-observed, reconstruction.png, the generator's own image, truth.png, observed.png, panel.png, progress.gif, loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz,
-config.json. The last restores all faces of a scratched photograph, each in a folder face-N, and writes the whole
-photograph with the repaired faces in it, restored.png.
+observed, reconstruction.png, the generator's own image, truth.png, observed.png, panel.png, progress.gif, loss.png,
+losses.csv, latents/ (Orbax, to resume), latents.npz, config.json. The last restores all faces of a scratched
+photograph, each in a folder face-N, and writes the whole photograph with the repaired faces in it, restored.png.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image, ImageDraw
 
 from experiments import align, invert
-from experiments.options import Damage, FaceChoice
+from experiments.options import Completion, Damage, FaceChoice
 from experiments.restore import crops, degrade, paste_back
 from experiments.restore import faces as face_choice
 from experiments.restore.jobs import Job
@@ -223,7 +223,8 @@ def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_f
     """What the pipeline hands on for a photograph with one face."""
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
     inversion = InversionConfig.for_task(damage.hardest_task)
-    return Job(path, path.parent, damage, faces, already_aligned, inversion, (0,), paste_format, 25, 30.0, {})
+    asked = (damage, Completion(), faces, already_aligned, inversion)
+    return Job(path, path.parent, *asked, (0,), paste_format, 25, 30.0, {})
 
 
 def finished(job: Job):
@@ -234,6 +235,7 @@ def finished(job: Job):
         run.mkdir()
         redder = np.clip(crop.pixels + np.array([30, 0, 0]), 0, 255).astype(np.uint8)
         images.write_png(run / "reconstruction.png", redder)
+        images.write_png(run / "restoration.png", redder)
         runs.append((crop, run))
     return runs
 
