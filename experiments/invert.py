@@ -50,8 +50,11 @@ def run(options: InvertOptions) -> list[Path]:
     devices = tuple(jax.local_devices())
     jobs, root, is_single = collect(options, default=photo_files.sample_photo_path(), device_count=len(devices))
     tasks = {task for job in jobs for task in job.damage.tasks}
-    generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks)
-    engine = Engine(generator, lpips, devices, options.machines.batch_size)
+    label = options.networks.label
+    generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks, label=label)
+    if label is None and (classes := generator.config.c_dim):
+        cli.say(f"{options.networks.model} knows {classes} classes and begins at their mean; --label N takes one.")
+    engine = Engine(generator, lpips, devices, options.machines.batch_size, label)
     if is_single:
         _restore_one(options, engine, jobs[0])
     else:
@@ -112,6 +115,7 @@ def _settings(options: InvertOptions) -> dict[str, object]:
     """The options that a manifest is for: the same command may go on with it, and no other."""
     return {
         "already_aligned": options.photographs.already_aligned,
+        "crop": options.photographs.crop,
         "faces": dataclasses.asdict(options.faces),
         "damage": dataclasses.asdict(options.damage),
         "completion": dataclasses.asdict(options.completion),

@@ -410,6 +410,47 @@ def test_a_network_of_an_unsupported_kind_fails_before_a_folder_appears(
     assert os.listdir(tmp_path) == ["net"]
 
 
+@pytest.fixture(scope="module")
+def classes_and_alpha(tmp_path_factory) -> str:
+    """The folder of a network of three classes that makes pictures with an alpha channel."""
+    from flax import nnx
+
+    sizes = {"w_dim": 8, "z_dim": 8, "c_dim": 3, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
+    config = GeneratorConfig(16, image_channels=4, **sizes)
+    weights = checkpoints.network_arrays(jaxgan.Generator(config, rngs=nnx.Rngs(1)))
+    folder = tmp_path_factory.mktemp("networks") / "classes"
+    checkpoints.save_generator(folder, config, weights, {})
+    return str(folder)
+
+
+def test_a_label_decides_where_the_inversion_begins(arguments, classes_and_alpha, tmp_path):
+    command = (*arguments("inpaint", tmp_path / "1"), "--model", classes_and_alpha)
+    assert "label is 3; this generator has the labels 0 to 2" in refused(*command, "--label", 3)
+    assert not os.listdir(tmp_path)
+    said = {}
+    for label in (1, 2):
+        said[label] = succeed(*command, "--label", label, "--output", tmp_path / str(label))
+        assert record(tmp_path / str(label))["settings"]["networks"]["label"] == label
+    said[None] = succeed(*command, "--output", tmp_path / "all")
+    assert "knows 3 classes and begins at their mean; --label N takes one." in said[None]
+    assert not any("classes" in said[label] for label in (1, 2))
+    pictures = [contents(tmp_path / name)["reconstruction.png"] for name in ("1", "2", "all")]
+    assert len(set(pictures)) == 3
+    with Image.open(tmp_path / "all" / "reconstruction.png") as made:  # its alpha, but not that of the observed
+        assert made.mode == "RGBA"
+    assert pixels(tmp_path / "all" / "restoration.png").shape == (16, 16, 3)
+
+
+def test_fidelity_and_noise_change_the_restoration_alone(finished, arguments, tmp_path):
+    succeed(*arguments("deblur", tmp_path / "out"), "--fidelity", 1, "--noise", 5)
+    asked, plain = contents(tmp_path / "out"), contents(finished("deblur"))
+    assert asked["reconstruction.png"] == plain["reconstruction.png"]
+    assert asked["restoration.png"] != plain["restoration.png"]
+    facts = record(tmp_path / "out")
+    assert facts["settings"]["completion"] == {"fidelity": 1.0, "noise": 5.0}
+    np.testing.assert_allclose(facts["result"]["restoration"]["noise"], 5)
+
+
 @pytest.mark.parametrize("wrong", [(), ("--task", "paint"), ("--task", "inpaint", "--colour", "1")])
 def test_wrong_arguments_exit_with_2(wrong, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -29,7 +29,7 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
         photo.pixels,
         [crop for crop, _ in faces],
         [paste.RestoredFace(_image(crop, run, job.damage.tasks), crop.placement) for crop, run in faces],
-        photograph_hole(job.damage.mask, photo.pixels.shape, resolution),
+        photograph_hole(job.damage, photo.pixels.shape, resolution),
         job.damage.tasks,
     )
     path = run_folders.restored(job.folder, job.paste_format)

@@ -126,7 +126,7 @@ def _works(
 
 def has_face_folders(job: Job) -> bool:
     """Whether every face has a folder of its own inside the photograph's."""
-    return job.faces.may_be_several and not job.already_aligned
+    return job.faces.may_be_several and not job.already_aligned and job.crop is None
 
 
 def is_complete(job: Job) -> bool:
@@ -162,6 +162,7 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "image": str(job.path),
             "image_sha256": checkpoints.sha256(job.path),
             "already_aligned": job.already_aligned,
+            "crop": job.crop,
             "faces": dataclasses.asdict(job.faces),
             "landmarks_sha256": [checkpoints.sha256(file) for file in job.faces.landmarks],
             "damage": dataclasses.asdict(job.damage),
