@@ -33,8 +33,9 @@ MAX_MESSAGE = 2_000
 class Stylegan2:
     """Convert a StyleGAN2 generator; what kind of file it is shows from its content.
 
-    Read are snapshots of the StyleGAN2-ADA (PyTorch) and StyleGAN3 projects, TensorFlow-era pickles, rosinality's .pt,
-    e4e and pSp checkpoints (their decoder), and state dicts (.pt, .safetensors, .npz).
+    Read are snapshots of the StyleGAN2-ADA (PyTorch) and StyleGAN3 projects, TensorFlow-era pickles, files of
+    rosinality, BasicSR and genforce, the decoder of e4e, pSp, HyperStyle and GFPGANv1, and state dicts (.pt,
+    .safetensors, .npz). CONVERSION.md has the table.
 
     Example: python -m convert stylegan2 ffhq.pkl --output networks/ffhq
     """

@@ -87,9 +87,10 @@ def _is_tensorflow(content: Any) -> bool:
 
 def _is_snapshot(content: Any) -> bool:
     """Whether its networks are to be read by their modules: whole networks of other projects are read by name."""
-    return bool(torch_files.networks(content)) and not state_dicts.is_of_another_project(
-        torch_files.flat_arrays(content)
-    )
+    networks = torch_files.networks(content).values()
+    if any(snapshot.is_generator(network) for network in networks):
+        return True  # what lies beside it need not be looked into
+    return bool(networks) and not state_dicts.is_of_another_project(torch_files.flat_arrays(content))
 
 
 def needs_example(content: Any) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from convert import stylegan2
 from convert.files import file_kinds
+from jaxgan import checkpoints
 from jaxgan.errors import UserError
+from jaxgan.generator import MappingNetwork, SynthesisNetwork
 
 SAMPLES, SEED = 2, 0
 TOLERANCE = 1e-5
@@ -34,10 +38,6 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
         from convert import torch_forward
     except ImportError:
         raise UserError("verify runs the network in PyTorch, which is not installed: pip install torch.") from None
-    import jax
-    import jax.numpy as jnp
-
-    from jaxgan import checkpoints
 
     generator = checkpoints.load_generator(os.fspath(folder))  # as text it may be "demo"
     config = generator.config
@@ -67,17 +67,24 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
         labels = None if c is None else torch.tensor(c)
         for name, psi, cutoff in (("ws", 1.0, config.num_ws), ("ws, psi 0.5, cutoff 3", 0.5, 3)):
             ws = torch_forward.map_latents(get, config, torch.tensor(z), labels, psi, cutoff)
-            ours = jax.vmap(
-                lambda z, c, p=psi, k=cutoff: generator.mapping(z, c, truncation_psi=p, truncation_cutoff=k)
-            )(jnp.asarray(z), c if c is None else jnp.asarray(c))
-            row(name, ours, ws)
+            row(name, _mapped(generator.mapping, z, c, psi=psi, cutoff=cutoff), ws)
         blocks = torch_forward.synthesize(get, config, ws)
-        ours = jax.jit(jax.vmap(generator.synthesis.block_outputs))(jnp.asarray(ws.numpy()))
+        ours = _block_outputs(generator.synthesis, ws.numpy())
         for (r, (x, image)), (our_x, our_image) in zip(blocks.items(), ours, strict=True):
             row(f"b{r} features", np.moveaxis(our_x, -1, 1), x)
             if image is not None:
                 row(f"b{r} image", np.moveaxis(our_image, -1, 1), image)
     return rows
+
+
+@partial(jax.jit, static_argnames=("psi", "cutoff"))
+def _mapped(mapping: MappingNetwork, z: np.ndarray, c: np.ndarray | None, *, psi: float, cutoff: int) -> jax.Array:
+    return jax.vmap(lambda z, c: mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff))(z, c)
+
+
+@jax.jit
+def _block_outputs(synthesis: SynthesisNetwork, ws: np.ndarray) -> list[tuple[jax.Array, jax.Array | None]]:
+    return jax.vmap(synthesis.block_outputs)(ws)
 
 
 def _which(folder: Path) -> stylegan2.Which:

@@ -72,8 +72,12 @@ class Batch:
 
     @property
     def states(self) -> InversionState:
-        """What the inversions have reached; each array has a leading axis for the places."""
-        return self._places[2]
+        """What the inversions have reached; each array has a leading axis for the places.
+
+        Raises:
+          ValueError: nothing was put into the batch yet.
+        """
+        return self._filled()[2]
 
     def state(self, place: int) -> InversionState:
         """What the inversion in a place has reached, on the host."""
@@ -89,13 +93,14 @@ class Batch:
         Returns:
           The losses, each `[size, chunk_steps]`; zero where an image had no step left.
         Raises:
-          ValueError: `chunk_steps` is out of range.
+          ValueError: `chunk_steps` is out of range, or nothing was put into the batch yet.
         """
         optimization.check_chunk_steps(chunk_steps)
-        self._compile(self._places)
+        problems, keys, states = self._filled()
+        compiled = self._compile((problems, keys, states))
         everywhere = (*self._networks, np.int32(chunk_steps))
-        states, terms = jax.block_until_ready(self._compiled(everywhere, *self._places))
-        self._places = (*self._places[:2], states)
+        states, terms = jax.block_until_ready(compiled(everywhere, problems, keys, states))
+        self._places = problems, keys, states
         return jax.tree.map(lambda term: np.asarray(term[:, :chunk_steps]), terms)
 
     def render(self) -> Float[np.ndarray, "size h w 3"]:
@@ -108,8 +113,7 @@ class Batch:
         def place(leaf: Array) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((self.size, *leaf.shape), leaf.dtype, sharding=self._spread)
 
-        self._compile(jax.tree.map(place, _arrays(problem, key, state)))
-        analysis = self._compiled.memory_analysis()
+        analysis: Any = self._compile(jax.tree.map(place, _arrays(problem, key, state))).memory_analysis()
         return (
             analysis.argument_size_in_bytes
             + analysis.output_size_in_bytes
@@ -117,7 +121,12 @@ class Batch:
             - analysis.alias_size_in_bytes
         )
 
-    def _compile(self, places: Any) -> None:
+    def _filled(self) -> tuple[Problem, Any, InversionState]:
+        if self._places is None:
+            raise ValueError("the batch is empty; put an image into one of its places first.")
+        return self._places
+
+    def _compile(self, places: Any) -> jax.stages.Compiled:
         """Compiles, or takes what an earlier batch of the same kind has compiled."""
         if self._compiled is None:
             everywhere = (*self._networks, np.int32(0))
@@ -128,6 +137,7 @@ class Batch:
                     del PROGRAMS[next(iter(PROGRAMS))]
                 PROGRAMS[kind] = _advance.lower(everywhere, *places, mesh=self._mesh).compile()
             self._compiled = PROGRAMS[kind]
+        return self._compiled
 
 
 MOST_PROGRAMS = 8  # each maps memory some 4,000 times on CPUs, and Linux allows a process 65,530 maps

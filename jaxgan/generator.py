@@ -162,7 +162,8 @@ class ToRGB(nnx.Module):
         kernel = self.kernel[...][0, 0]  # [i, c]
         styles = self.affine(w) / math.sqrt(kernel.shape[0])
         # Nothing is shared between examples but `kernel`: with three outputs it is cheaper to modulate than `x`.
-        rgb = jnp.matmul(x, (kernel * styles[:, None]).astype(x.dtype), preferred_element_type=jnp.float32)
+        at_least_float32 = jnp.promote_types(x.dtype, jnp.float32)
+        rgb = jnp.matmul(x, (kernel * styles[:, None]).astype(x.dtype), preferred_element_type=at_least_float32)
         return ops.clamp(rgb + self.bias[...][None, None, :], self.conv_clamp)
 
 

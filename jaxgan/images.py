@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxgan.files import replacing
 
-OVERSHOOT = 10.0
+OVERSHOOT = 30.0
 """Images of a generator are not clipped and leave [-1, 1] by some; further from 0 than this is another range."""
 
 

@@ -86,15 +86,17 @@ def invert(
     optimization.check_chunk_steps(chunk_steps)
     prior = optimization.make_prior(generator, config) if prior is None else prior
     image = Image(observed, degradation, config, key, prior, resume_from)
-    if image.is_done:
-        return result_of(generator, config, *resume_from)
-    for chunk in inversion_loop.run(generator, lpips, [image], size=1, chunk_steps=lambda _: chunk_steps):
+    reached = resume_from
+    left = [] if image.is_done else [image]
+    for chunk in inversion_loop.run(generator, lpips, left, size=1, chunk_steps=lambda _: chunk_steps):
         (progress,) = chunk.progresses
         if progress.error is not None:
             raise progress.error
+        reached = progress.state, progress.losses
         if on_chunk is not None:
-            on_chunk(progress.state, progress.losses)
-    return result_of(generator, config, progress.state, progress.losses)
+            on_chunk(*reached)
+    assert reached is not None  # there is at least one step
+    return result_of(generator, config, *reached)
 
 
 def invert_batch(

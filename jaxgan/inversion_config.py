@@ -32,13 +32,13 @@ class Numbers(NamedTuple):
 
     def learning_rate_at(self, step: Int[ArrayLike, "*n"]) -> Float[Array, "*n"]:
         """Step size of a step, counted from 0; zero at step 0."""
-        t = step / self.steps
+        t = jnp.asarray(step) / self.steps
         falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
         return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
 
-    def jitter_at(self, step: Int[ArrayLike, "*n"], w_std: Float[ArrayLike, ""]) -> Float[Array, "*n"]:
+    def jitter_at(self, step: Int[ArrayLike, "*n"], w_std: Float[Array, ""]) -> Float[Array, "*n"]:
         """Standard deviation of the noise on each component of w in a step."""
-        t = step / self.steps
+        t = jnp.asarray(step) / self.steps
         return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
 
 
@@ -143,7 +143,7 @@ class InversionConfig:
 
     def numbers(self) -> Numbers:
         """The part that a compiled inversion takes any values of."""
-        return Numbers(*(np.float32(getattr(self, name)) for name in Numbers._fields))
+        return Numbers._make(np.float32(getattr(self, name)) for name in Numbers._fields)
 
     def program(self) -> Program:
         """The part that an inversion is compiled for."""

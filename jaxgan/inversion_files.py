@@ -77,7 +77,7 @@ def load_inversion(
         lambda key: optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), config, key),
         jax.random.key(0),
     )
-    losses = LossTerms(*(jax.ShapeDtypeStruct((step,), np.float32) for _ in LossTerms._fields))
+    losses = LossTerms._make(jax.ShapeDtypeStruct((step,), np.float32) for _ in LossTerms._fields)
     expected = _by_name(state, losses)
     wrong = sorted(expected.keys() ^ tree.keys())
     for name in sorted(expected.keys() & tree.keys()):

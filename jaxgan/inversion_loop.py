@@ -153,18 +153,18 @@ def run(
         except jax.errors.JaxRuntimeError as error:
             if on_smaller is None or half == 0 or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
+            on_smaller(batch.size, half)
             terms = None  # made smaller below: here the error still holds what the failed call held
         if terms is None:
-            on_smaller(batch.size, half)
             reached = [dataclasses.replace(p.image, reached=(p.state, p.losses)) for p in active.values()]
             waiting.extendleft(reversed([*reached, *begun.values()]))
             active = {}
             batch.clear()
             batch = Batch(generator, lpips, half, devices=devices)
             continue
-        before = {place: image.reached and image.reached[1] for place, image in begun.items()}
-        before |= {place: progress.losses for place, progress in active.items()}
-        active = {place: _advanced(image, before[place], terms, batch, place) for place, image in inside.items()}
+        before = {place: progress.losses for place, progress in active.items()}
+        before |= {place: image.reached[1] for place, image in begun.items() if image.reached is not None}
+        active = {place: _advanced(image, before.get(place), terms, batch, place) for place, image in inside.items()}
         yield Chunk(list(active.values()), batch)
         active = {place: p for place, p in active.items() if not p.is_done and p.error is None}
 

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
+from jaxgan import precision
 from jaxgan.errors import UserError
 from jaxgan.images import check_image
 from jaxgan.vgg import STAGES, VGG16
@@ -61,7 +62,7 @@ class LPIPS(nnx.Module):
         self.lin = nnx.Dict({tap: nnx.Param(jnp.ones(channels)) for tap, channels in TAPS.items()})
 
     def __call__(self, image_a: Float[Array, "h w 3"], image_b: Float[Array, "h w 3"]) -> Float[Array, ""]:
-        """Distance of two images; 0 for equal ones, about 0.7 for unrelated ones.
+        """Distance of two images, in float32 whatever the device; 0 for equal ones, about 0.7 for unrelated ones.
 
         Args:
           image_a, image_b: RGB in [-1, 1], same shape, at least 16x16.
@@ -77,7 +78,8 @@ class LPIPS(nnx.Module):
             )
         check_image(image_a, "image_a")
         check_image(image_b, "image_b")
-        return distance(self.features(image_a), self.features(image_b))
+        with precision.products("float32"):
+            return distance(self.features(image_a), self.features(image_b))
 
     def features(self, image: Float[Array, "h w 3"], *, dtype: DTypeLike = jnp.float32) -> Features:
         """Five feature maps whose squared L2 distance is LPIPS: what is constant of a target can be kept.
@@ -91,7 +93,7 @@ class LPIPS(nnx.Module):
         features = []
         for tap, x in self.vgg(normalize_image(image).astype(dtype)).items():
             weight = jnp.sqrt(self.lin[tap][...] / (x.shape[0] * x.shape[1]))
-            features.append(_unit_length(x.astype(jnp.float32)) * weight[None, None, :])
+            features.append(_unit_length(x.astype(jnp.promote_types(x.dtype, jnp.float32))) * weight[None, None, :])
         return tuple(features)
 
 

@@ -26,11 +26,15 @@ def compare(lpips: LPIPS, image: Float[ArrayLike, "h w 3"], reference: Float[Arr
       "psnr" in dB (inf where the two are equal) and "ssim" as scikit-image computes them over RGB with a data range of
       255; "lpips", the distance of VGG16, v0.1, at full size, and that size in pixels, "lpips_size".
     Raises:
-      ValueError: the shapes differ.
+      TypeError: the values are integers.
+      ValueError: the shapes differ, or values are far outside of [-1, 1].
     """
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-    a, b = images.to_uint8(np.asarray(image)), images.to_uint8(np.asarray(reference))
+    image, reference = np.asarray(image), np.asarray(reference)
+    images.check_image(image, "image")
+    images.check_image(reference, "reference")
+    a, b = images.to_uint8(image), images.to_uint8(reference)
     if a.shape != b.shape:
         raise ValueError(f"the image has shape {a.shape}, the reference {b.shape}; expected equal shapes.")
     return {

@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float
 from jaxgan import conditional_mean, spectra, stored_spectra, tension
 from jaxgan.conditional_mean import Covariance, LinearMap
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, parts_of
+from jaxgan.images import check_image
 from jaxgan.spectra import Spectrum
 
 ROUNDING = 1 / 255 / math.sqrt(12)
@@ -81,10 +82,13 @@ def restore(
     Returns:
       The restoration in [-1, 1].
     Raises:
-      ValueError: the shapes differ, or a number is out of range.
+      TypeError: an image holds integers.
+      ValueError: the shapes differ, values are far outside of [-1, 1], or a number is out of range.
     References:
       Blau & Michaeli, "The Perception-Distortion Tradeoff", 2018, arXiv 1711.06077 (`fidelity`).
     """
+    check_image(reconstruction, "reconstruction")
+    check_image(np.nan_to_num(np.asarray(observed)), "observed")  # NaN may mark what was not observed
     if observed.shape != reconstruction.shape:
         raise ValueError(f"observed has shape {observed.shape}, reconstruction {reconstruction.shape}; expected equal")
     noise = ROUNDING if noise is None else noise
@@ -114,14 +118,14 @@ def complete(degradation: Degradation, observed: Image, reconstruction: Image, k
         case Mask():
             return _fill(degradation, observed, reconstruction, knowledge)
         case Grayscale():
-            return _colour(observed, reconstruction)
+            return with_luminance(observed, reconstruction)
         case Compose() if not _is_one_linear_map(degradation, observed.shape):
             return _undo_one_by_one(degradation, observed, reconstruction, knowledge)
     map_ = _linear_map(degradation, observed.shape)
     if map_ is None:
         return reconstruction
     x, correction = _conditional_mean(degradation, map_, observed, reconstruction, knowledge)
-    return _colour(x + correction, x + correction) if _is_grey(degradation) else x + correction
+    return with_luminance(x + correction, x + correction) if _is_grey(degradation) else x + correction
 
 
 def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
@@ -137,8 +141,13 @@ def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
     return np.where(hole[..., None], x + (1 - phi) * spline + phi * linear, observed)
 
 
-def _colour(observed: Image, x: Image) -> Image:
-    """The observed luminance (the mean of R, G and B) with the reconstruction's chroma, as much of it as has room."""
+def with_luminance(observed: Float[np.ndarray, "h w _"], x: Image) -> Image:
+    """Gives an image the luminance of another.
+
+    Args:
+      observed: its luminance, the mean of its channels, is kept exactly.
+      x: its chroma is taken, less of it where a channel would leave [-1, 1].
+    """
     luminance = observed.mean(-1, keepdims=True)
     chroma = x - x.mean(-1, keepdims=True)
     room = np.where(chroma > 0, 1 - luminance, 1 + luminance)

@@ -22,6 +22,9 @@ from scipy import fft
 OCTAVES = 2
 """The power law that continues a spectrum beyond its last band is fitted to so many."""
 
+LEAST = 1e-3
+"""The share of the truth that no reconstruction explains, even where a few faces suggest so."""
+
 
 class Spectrum(NamedTuple):
     """Second moments of truth and reconstruction in each band, per colour.
@@ -113,15 +116,17 @@ def gain_and_variance(
     Args:
       spectrum: measured.
       shape: height and width.
-      fidelity: 0 takes the reconstruction as it is, 1 its regression to the truth, which is less detailed and nearer.
+      fidelity: 0 takes the reconstruction as it is, 1 the regression of the truth on it, which is less detailed and
+        nearer. That lies between 0 and 1 where the reconstruction is the truth and something else; what a few faces
+        suggest beyond, of the mean most of all, is not followed.
     Returns:
       The factor a of each of the reconstruction's coefficients, and the variance of those of `truth - a
       reconstruction`.
     """
     _, truth, cross, own = spectrum
-    regression = np.divide(cross, own, out=np.zeros_like(cross), where=own > 0)
+    regression = np.clip(np.divide(cross, own, out=np.zeros_like(cross), where=own > 0), 0, 1)
     gain = 1 - fidelity + fidelity * regression
-    variance = np.maximum(truth - 2 * gain * cross + gain**2 * own, 1e-12)
+    variance = np.maximum(truth - 2 * gain * cross + gain**2 * own, LEAST * truth + 1e-12)
     log_frequency = np.log2(np.maximum(frequencies(shape), 1e-9))
     centres = (np.arange(1, len(truth)) - 0.5) / 2  # of the bands but the mean's, in octaves
     last = slice(-2 * OCTAVES, None)

@@ -10,13 +10,15 @@ References:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from jaxgan import latents, losses
+from jaxgan import latents, losses, precision
+from jaxgan.convolutions import prepare
 from jaxgan.degradations import Degradation, observe
 from jaxgan.generator import Generator, as_rgb
 
@@ -51,16 +53,18 @@ def draw_samples(generator: Generator, *, samples: int, seed: int = 123, label: 
       seed, label: as in `latents.w_statistics`.
     """
     ws = latents.mapped_samples(generator, samples=samples, seed=seed, label=label)
-    return Samples(ws, _synthesize(generator, ws))
+    return Samples(ws, _synthesize(generator, ws, platform=jax.default_backend()))
 
 
-@jax.jit
-def _synthesize(generator: Generator, ws: Float[Array, "n w_dim"]) -> UInt8[Array, "n h w 3"]:
+@partial(jax.jit, static_argnames="platform")
+def _synthesize(generator: Generator, ws: Float[Array, "n w_dim"], *, platform: str) -> UInt8[Array, "n h w 3"]:
     def picture(w: Float[Array, " w_dim"]) -> UInt8[Array, "h w 3"]:
         image = as_rgb(generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws)))
         return jnp.clip(jnp.rint((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
-    return jax.lax.map(picture, ws, batch_size=AT_ONCE)
+    with precision.products("float32"):
+        generator = prepare(generator, platform=platform, batch=AT_ONCE)
+        return jax.lax.map(picture, ws, batch_size=AT_ONCE)
 
 
 def guess(samples: Samples, degradation: Degradation, observed: Float[Array, "h w 3"]) -> Float[Array, " w_dim"]:
@@ -77,13 +81,14 @@ def guess(samples: Samples, degradation: Degradation, observed: Float[Array, "h 
     def features(picture: UInt8[Array, "h w 3"]) -> Float[Array, " f"]:
         return _reduced(observe(degradation, picture.astype(jnp.float32) / 127.5 - 1))
 
-    x = jax.lax.map(features, samples.images, batch_size=AT_ONCE)  # [n, f]
-    x_mean, w_mean = jnp.mean(x, 0), jnp.mean(samples.ws, 0)
-    x, y = x - x_mean[None, :], _reduced(degradation.hide_missing(observed)) - x_mean
-    gram = x @ x.T
-    ridge = RIDGE * jnp.trace(gram) / len(x) + 1e-6  # more than nothing even if all samples are the same
-    coefficients = jnp.linalg.solve(gram + ridge * jnp.eye(len(x)), x @ y)
-    return w_mean + coefficients @ (samples.ws - w_mean[None, :])
+    with precision.products("float32"):
+        x = jax.lax.map(features, samples.images, batch_size=AT_ONCE)  # [n, f]
+        x_mean, w_mean = jnp.mean(x, 0), jnp.mean(samples.ws, 0)
+        x, y = x - x_mean[None, :], _reduced(degradation.hide_missing(observed)) - x_mean
+        gram = x @ x.T
+        ridge = RIDGE * jnp.trace(gram) / len(x) + 1e-6  # more than nothing even if all samples are the same
+        coefficients = jnp.linalg.solve(gram + ridge * jnp.eye(len(x)), x @ y)
+        return w_mean + coefficients @ (samples.ws - w_mean[None, :])
 
 
 def _reduced(image: Float[Array, "h w 3"]) -> Float[Array, " f"]:

@@ -22,4 +22,9 @@ def default_degradation(task: Task, resolution: int, *, seed: int = 0) -> Degrad
     """
     if task == "inpaint":
         return Mask(jnp.asarray(masks.strokes(seed, resolution)))
-    return {"invert": Identity(), "colorize": Grayscale(), "deblur": GaussianBlur.for_resolution(resolution)}[task]
+    others: dict[str, Degradation] = {
+        "invert": Identity(),
+        "colorize": Grayscale(),
+        "deblur": GaussianBlur.for_resolution(resolution),
+    }
+    return others[task]

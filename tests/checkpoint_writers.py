@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from convert import rules
-from convert.formats import official_names, rosinality, tensorflow
+from convert.formats import basicsr, genforce, official_names, rosinality, tensorflow
 from convert.found import expected_shapes
 from experiments.bench.snapshot_writer import write_snapshot
 from jaxgan.generator_config import GeneratorConfig
@@ -19,7 +19,12 @@ NETWORKS = {
         architecture="orig",
     ),
     "resnet, conditional, clamped": GeneratorConfig(
-        16, z_dim=20, c_dim=4, w_dim=20, channel_base=64, channel_max=8, architecture="resnet", conv_clamp=256.0
+        16, z_dim=20, c_dim=4, w_dim=20, channel_base=64, channel_max=8, architecture="resnet", conv_clamp=256.0,
+        mapping_features=28, embed_features=12,
+    ),
+    "resnet, small": GeneratorConfig(
+        8, z_dim=12, w_dim=12, mapping_layers=3, mapping_features=20, channel_base=64, channel_max=8,
+        architecture="resnet",
     ),
     "skip, RGBA, 8 layers, narrow": GeneratorConfig(
         32, z_dim=16, w_dim=16, channel_base=128, channel_max=32, image_channels=4
@@ -48,6 +53,25 @@ def rosinality_arrays(config, weights) -> dict[str, torch.Tensor]:
     for index in range(len(config.block_resolutions) - 1):
         arrays[f"convs.{2 * index}.conv.blur.kernel"] = arrays[f"to_rgbs.{index}.upsample.kernel"] = kernel
     return {name: torch.tensor(np.ascontiguousarray(array)).reshape(array.shape) for name, array in arrays.items()}
+
+
+def named_arrays(table, weights) -> dict[str, torch.Tensor]:
+    """The arrays that a table names."""
+    arrays = rules.to_torch(table, weights)
+    return {name: torch.tensor(np.array(array, order="C")).reshape(array.shape) for name, array in arrays.items()}
+
+
+def basicsr_arrays(config, weights) -> dict[str, torch.Tensor]:
+    """BasicSR's files have no filters and no mean latent."""
+    table = {basicsr.spelled(name): entry for name, entry in rosinality.generator_table(config).items()}
+    return {name: array for name, array in named_arrays(table, weights).items() if name != "latent_avg"}
+
+
+def genforce_arrays(config, weights) -> dict[str, torch.Tensor]:
+    """Kernels are stored times 4."""
+    arrays = named_arrays(genforce.generator_table(config), weights)
+    kernel = torch.tensor(4 * official_names.filter_array(config))[None, None]
+    return arrays | {"synthesis.layer1.filter.kernel": kernel}
 
 
 class _Network:
@@ -88,6 +112,10 @@ def write(path, file_format, config, weights) -> None:
         write_snapshot(path, config, weights)
     elif file_format == "stylegan2-tensorflow":
         write_tensorflow(path, config, weights)
+    elif file_format == "basicsr":
+        torch.save({"params_ema": basicsr_arrays(config, weights)}, path)
+    elif file_format == "genforce":
+        torch.save({"models": {"generator_smooth": genforce_arrays(config, weights)}}, path)
     else:
         latent_avg = torch.tensor(weights["mapping/w_avg"])
         arrays = rosinality_arrays(config, weights)

@@ -126,6 +126,14 @@ def test_one_module_imports_dlib():
     assert importers == {"faces.py"}
 
 
+def test_convolutions_have_one_door():
+    """What is behind it is the affair of its own files."""
+    for path in [*sources("jaxgan"), *sources("convert"), *sources("experiments")]:
+        if path.parent.name != "convolutions":
+            imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+            assert not [node for node in imports if (node.module or "").startswith("jaxgan.convolutions.")], path
+
+
 def test_the_library_does_not_print():
     for path in sources("jaxgan"):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]

@@ -11,7 +11,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from checkpoint_writers import NETWORKS, random_weights, rosinality_arrays
-from parity import REFERENCE
+from parity import CASES, REFERENCE
 
 from convert import stylegan2, verify
 from convert.__main__ import main
@@ -19,15 +19,20 @@ from convert.formats import official_names
 from convert.rules import ConversionError
 from jaxgan import checkpoints
 
-OWN_ARCHITECTURE = [name for name, config in NETWORKS.items() if config.architecture == "skip" and not config.c_dim]
-CASES = [
-    (file_format, name)
-    for file_format in ("stylegan2-ada-pytorch", "stylegan2-tensorflow", "rosinality", "rosinality-decoder")
-    for name in (OWN_ARCHITECTURE if file_format.startswith("rosinality") else NETWORKS)
-]
+UNCONDITIONAL = [name for name, config in NETWORKS.items() if not config.c_dim]
+SKIP = [name for name in UNCONDITIONAL if NETWORKS[name].architecture == "skip"]
+NAMES = {
+    "stylegan2-ada-pytorch": list(NETWORKS),
+    "stylegan2-tensorflow": list(NETWORKS),
+    "rosinality": SKIP,
+    "rosinality-decoder": SKIP[:1],
+    "basicsr": SKIP[:1],
+    "genforce": [name for name in UNCONDITIONAL if len(NETWORKS[name].resample_filter) == 4],
+}
+COMBINATIONS = [(file_format, name) for file_format, names in NAMES.items() for name in names]
 
 
-@pytest.mark.parametrize(("file_format", "name"), CASES)
+@pytest.mark.parametrize(("file_format", "name"), COMBINATIONS)
 def test_every_architecture_in_every_format(tmp_path, file_format, name):
     config = NETWORKS[name]
     weights = random_weights(config)
@@ -36,8 +41,10 @@ def test_every_architecture_in_every_format(tmp_path, file_format, name):
     generator = checkpoints.load_generator(tmp_path / "network")
     assert dataclasses.replace(generator.config, source="", source_sha256="") == config
     for path, array in checkpoints.network_arrays(generator).items():
-        # TensorFlow's mod_bias + 1 rounds once on the way there and once on the way back.
-        np.testing.assert_allclose(array, weights[path], rtol=0, atol=5e-7 if "tensorflow" in file_format else 0)
+        # TensorFlow's and genforce's biases of styles + 1 round once on the way there and once on the way back.
+        rounded = file_format in ("stylegan2-tensorflow", "genforce") and path.endswith("affine/bias")
+        if file_format != "basicsr" or path != "mapping/w_avg":  # which its files lack
+            np.testing.assert_allclose(array, weights[path], rtol=0, atol=5e-7 if rounded else 0)
     errors = verify.compare(tmp_path / "file", tmp_path / "network")
     assert {name: error for name, error, _ in errors if not error < verify.TOLERANCE} == {}  # largest seen: 1e-6
 
@@ -149,6 +156,11 @@ def test_an_example_must_be_one_and_fit(tmp_path, tiny):
     [
         (["synthesis.input.freqs"], "a StyleGAN3"),
         (["synthesis.init.FastganInit.weight"], "a projected GAN"),
+        (["generator.ecd0.0.weight"], "those of GPEN"),
+        (["params_ema.quantize.embedding.weight"], "those of CodeFormer"),
+        (["params_ema.conv_first.weight", "params_ema.body.0.rdb1.conv1.weight"], "those of ESRGAN"),
+        (["d.convs.0.0.weight", "d.final_linear.0.weight"], "those of a StyleGAN2 discriminator without"),
+        (["stylegan_decoder.constant_input.weight", "stylegan_decoder.style_conv1.bias"], "'clean' decoder of GFPGAN"),
         (["layer.weight"], "no StyleGAN2 generator g_ema among its 1 arrays"),
     ],
 )
@@ -159,6 +171,16 @@ def test_state_dicts_of_other_networks_are_refused(tmp_path, names, message):
 
 
 ROSINALITY = NETWORKS["skip, RGBA, 8 layers, narrow"]
+
+
+def test_the_decoder_of_gfpgan_is_basicsrs_network(tmp_path):
+    content = torch.load(CASES / "basicsr_names.pth", weights_only=True)["params_ema"]
+    around = {"conv_body_first.weight": torch.zeros(3, 3), "condition_scale.0.2.bias": torch.ones(3)}
+    torch.save({"params_ema": {f"stylegan_decoder.{n}": a for n, a in content.items()} | around}, tmp_path / "a.pth")
+    found, control = stylegan2.find(tmp_path / "a.pth"), stylegan2.find(CASES / "basicsr_names.pth")
+    assert found.format == "gfpgan-decoder" and "GFPGAN's network around the decoder" in found.notes[-1]
+    ours, theirs = found.weights(), control.weights()
+    assert all(np.array_equal(ours[path], theirs[path]) for path in theirs)
 
 
 def test_a_training_checkpoint_without_mean_latent(tmp_path):

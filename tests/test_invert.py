@@ -124,7 +124,9 @@ def test_the_observed_is_a_picture_of_8_bits(damage):
     observed = np.asarray(degrade.observe(true, truth))
     levels = (observed + 1) * 127.5
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
-    assert 1e-3 < abs(observed - np.asarray(true(truth))).max() <= 1 / 255 + 1e-6  # rounded, and by half a level
+    assert (
+        1e-3 < abs(observed - np.asarray(degrade.apply(true, truth))).max() <= 1 / 255 + 1e-6
+    )  # rounded, and by half a level
 
 
 @pytest.mark.parametrize("task", RUN)

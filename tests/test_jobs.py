@@ -5,18 +5,21 @@ from pathlib import Path
 
 import pytest
 from commands import call, refused
+from PIL import Image
 
 from experiments.cli import Mistakes
 from experiments.options import Damage, InvertOptions, Output, Photographs, Seeds
 from experiments.restore.jobs import collect, find
+from jaxgan.errors import UserError
 
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name in ("b.png", "a.JPG", "notes.txt", "c.webp"):
-        (folder / name).write_text("never opened")
+    for name in ("b.png", "a.JPG", "c.webp"):
+        Image.new("RGB", (16, 16)).save(folder / name)
+    (folder / "notes.txt").write_text("no photograph")
     return folder
 
 
@@ -28,15 +31,18 @@ def of(*image: Path, **options) -> InvertOptions:
     return InvertOptions(Damage("inpaint"), photographs=Photographs(image=image, **options))
 
 
-def test_folders_and_patterns_are_taken_in_the_order_of_names_and_each_file_once(photos):
+def test_folders_and_patterns_are_taken_in_the_order_of_names_and_each_file_once(photos, capsys):
     assert find([photos]) == [photos / "a.JPG", photos / "b.png", photos / "c.webp"]
+    assert capsys.readouterr().err == "1 file is left out, being no photograph: notes.txt.\n"
     assert find([photos / "c.webp", photos / "[bc]*"]) == [photos / "c.webp", photos / "b.png"]
 
 
-@pytest.mark.parametrize(("name", "said"), [("empty", "empty holds no photograph"), ("*.gif", "no file fits .*gif")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("empty", "empty holds no photograph"), ("*.gif", "no photograph fits .*gif")]
+)
 def test_nothing_found_is_a_mistake(name, said, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Mistakes, match=said):
+    with pytest.raises(UserError, match=said):
         find([tmp_path / name])
 
 
@@ -53,7 +59,7 @@ def test_one_photograph_has_the_output_folder_for_itself(photos, tmp_path):
 def test_several_photographs_have_a_folder_each(photos):
     found = collect(of(photos), default=photos, device_count=1)
     assert not found.is_single and [job.folder for job in found.jobs] == [found.root / name for name in "abc"]
-    (photos / "a.png").write_text("of the same name as a.JPG")
+    Image.new("RGB", (16, 16)).save(photos / "a.png")  # of the same name as a.JPG
     with pytest.raises(Mistakes, match="several photographs are called 'a' and would write to the same folder"):
         collect(of(photos), default=photos, device_count=1)
 
@@ -68,7 +74,7 @@ def test_an_empty_share_has_nothing_to_do(photos, tiny_network, tmp_path):
     """A job array may have more tasks than there are photographs."""
     options = ("--task", "invert", "--image", photos, "--model", tiny_network, "--output", tmp_path / "out")
     code, stderr = call(*options, "--shard", "4/4")
-    assert (code, stderr) == (0, "shard 4/4 has no photograph; there is nothing to do.\n")
+    assert code == 0 and stderr.endswith("shard 4/4 has no photograph; there is nothing to do.\n")
     assert not (tmp_path / "out").exists()
 
 
@@ -90,6 +96,13 @@ def test_a_line_sets_any_option_of_its_photograph(tmp_path):
     assert (a.inversion.steps, a.inversion.latent_dist_reg_weight, a.seeds) == (7, 1.0, (4,))
     assert (b.path, b.damage.mask, b.faces.face) == (Path("/b.png"), tmp_path / "m.png", 1)
     assert (b.damage.task, b.inversion.latent_space, b.seeds) == ("inpaint", "w", (9,))
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "jobs.jsonl").write_text('\ufeff{"image": "a.png"}\n', encoding="utf-8")
+    assert paths(InvertOptions(Damage("invert"), photographs=Photographs(jobs=tmp_path / "jobs.jsonl"))) == [
+        tmp_path / "a.png"
+    ]
 
 
 def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path):

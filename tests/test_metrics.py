@@ -35,6 +35,15 @@ def test_equal_pictures_and_what_rounds_to_them(lpips, pair):
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
+def test_images_of_files_are_refused(lpips, pair):
+    levels = np.full((32, 32, 3), 200, np.uint8)
+    with pytest.raises(TypeError, match="reference is an array of uint8"):
+        metrics.compare(lpips, pair[0], levels)
+    with pytest.raises(ValueError, match=r"image has values from 200 to 200; expected values in \[-1, 1\]"):
+        metrics.compare(lpips, levels.astype(np.float32), pair[0])
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_only_pictures_of_a_size_are_compared(lpips, pair):
     with pytest.raises(ValueError, match=r"the image has shape \(32, 32, 3\), the reference \(16, 16, 3\)"):
         metrics.compare(lpips, pair[0], pair[0][:16, :16])

@@ -13,7 +13,8 @@ from parity import REFERENCE, relative_error
 
 import jaxgan
 from convert import stylegan2
-from jaxgan import checkpoints, images, inversion, latents, optimization, precision
+from jaxgan import checkpoints, images, inversion, latents, losses, optimization, precision, start
+from jaxgan.convolutions import prepare
 from jaxgan.inversion_config import InversionConfig
 
 HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
@@ -132,14 +133,16 @@ def test_prescaling_cancels():
     assert np.isfinite(jax.tree.leaves(zero)[0]).all()
 
 
+PRIOR = optimization.Prior(latents.WStatistics(jnp.zeros(8), jnp.ones(())), None)
+
+
 @pytest.fixture(scope="module")
 def small(lpips):
     """A random network of 16x16 pixels, a problem with black as its target, and the first state."""
     config = jaxgan.GeneratorConfig(16, z_dim=8, w_dim=8, channel_base=256, channel_max=16)
     generator = jaxgan.Generator(config, rngs=nnx.Rngs(0))
-    prior = optimization.Prior(latents.WStatistics(jnp.zeros(8), jnp.ones(())), None)
     target = jnp.full(config.image_shape, -1.0)
-    problem = optimization.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, prior=prior)
+    problem = optimization.make_problem(generator, lpips, target, jaxgan.Identity(), CONFIG, prior=PRIOR)
     return generator, problem, optimization.initial_state(generator, problem.start, CONFIG, jax.random.key(0))
 
 
@@ -158,6 +161,7 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtypes):
 
     @jax.jit
     def step(small, lpips, problem, state):
+        small, lpips = (prepare(network, platform="cuda", batch=1) for network in (small, lpips))
         problem = problem._replace(program=settings(name).program())
         return optimization.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w))
 
@@ -169,6 +173,58 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtypes):
     assert all(one == {products} for one in asked), found[0]
     convolutions = [line.rsplit("x", 1)[1] for line in found if line.startswith("stablehlo.convolution")]
     assert len(convolutions) > 35 and {dtype.removesuffix(">") for dtype in convolutions} == dtypes
+
+
+def asked_products(function, *arguments) -> set:
+    """The precision of every matrix product and convolution that a function asks for where JAX's default rules."""
+    asked = []
+
+    def visit(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+                asked.append(equation.params["precision"])
+            for inner in jax.tree.leaves(
+                list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")
+            ):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    visit(inner)
+
+    with jax.default_matmul_precision(None):  # instead of the tests' own
+        visit(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return set(asked)
+
+
+REPORTED = {
+    "LPIPS and its gradient": lambda small, lpips, image: jax.value_and_grad(lpips)(image, -image),
+    "renders": lambda small, lpips, image: optimization.render(
+        small, latents.Latents(jnp.zeros(8), small.synthesis.noise_const())
+    ),
+    "blur": lambda small, lpips, image: jaxgan.GaussianBlur(jnp.float32(1), 3)(image),
+    "area resizing": lambda small, lpips, image: losses.area_resize(image, 12),
+    "statistics of w": lambda small, lpips, image: latents.w_statistics(small, samples=3),
+    "renders of the first guess": lambda small, lpips, image: start.draw_samples(small, samples=3).images,
+    "first guess": lambda small, lpips, image: start.guess(
+        start.Samples(jnp.zeros((3, 8)), jnp.zeros((3, 16, 16, 3), jnp.uint8)), jaxgan.Identity(), image
+    ),
+    "features of the observation": lambda small, lpips, image: (
+        optimization.make_problem(small, lpips, image, jaxgan.Identity(), settings("float16"), prior=PRIOR).start
+    ),
+}
+"""What makes an observation or a first guess, or is reported."""
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_what_is_reported_is_float32(small, lpips, name):
+    """Whatever device and default: in TF32, products would be those of numbers with 10 bits."""
+    image = jnp.zeros((16, 16, 3))
+    highest = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+    assert asked_products(REPORTED[name], small[0], lpips, image) == {highest}
+
+
+def test_the_check_sees_what_is_not_asked_for(small, lpips):
+    """Features alone take the precision of the step around them."""
+    assert asked_products(lpips.features, jnp.zeros((16, 16, 3))) == {None}
 
 
 def test_an_unknown_precision_is_told(unchecked_shapes):

@@ -9,7 +9,7 @@ import pytest
 from scipy import fft
 
 import jaxgan
-from jaxgan import conditional_mean, spectra, tension
+from jaxgan import conditional_mean, restoration, spectra, tension
 from jaxgan.conditional_mean import Covariance
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask, pytree
 from jaxgan.restoration import ROUNDING, Knowledge, complete, has_inverse
@@ -264,6 +264,15 @@ def test_the_result_is_an_image_and_the_reconstruction_is_clipped_first():
     np.testing.assert_allclose(result, clipped, atol=1e-6)  # seen: 6e-8
 
 
+@pytest.mark.parametrize("name", ["blur", "own", "mask, blur"])
+def test_without_a_spectrum_the_embedded_networks_is_taken(name):
+    observed = in_8_bits(degrade(KINDS[name], TRUTHS[0]))
+    restored = jaxgan.restore(observed, KINDS[name], RECONSTRUCTIONS[0])
+    assert np.mean((restored - TRUTHS[0]) ** 2) < 0.8 * np.mean((RECONSTRUCTIONS[0] - TRUTHS[0]) ** 2)
+    given = restoration.default_spectrum(KINDS[name], SHAPE)
+    np.testing.assert_array_equal(restored, jaxgan.restore(observed, KINDS[name], RECONSTRUCTIONS[0], spectrum=given))
+
+
 def test_wrong_arguments_are_told():
     image = TRUTHS[0]
     with pytest.raises(ValueError, match=r"observed has shape \(16, 16, 3\), reconstruction \(8, 16, 3\)"):
@@ -271,3 +280,14 @@ def test_wrong_arguments_are_told():
     for options in ({"noise": -1.0}, {"noise": np.nan}, {"fidelity": 1.5}):
         with pytest.raises(ValueError, match="expected 0 or more, and a number from 0 to 1"):
             jaxgan.restore(image, Identity(), image, **options)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_images_of_files_are_refused():
+    image, levels = np.zeros((16, 16, 3), np.float32), np.full((16, 16, 3), 200, np.uint8)
+    with pytest.raises(TypeError, match="reconstruction is an array of uint8"):
+        jaxgan.restore(image, Grayscale(), levels)
+    with pytest.raises(TypeError, match="observed is an array of uint8"):
+        jaxgan.restore(levels, Grayscale(), image)
+    with pytest.raises(ValueError, match="observed has values from 200 to 200"):
+        jaxgan.restore(levels.astype(np.float32), Grayscale(), image)

@@ -78,6 +78,11 @@ def test_the_regression_and_what_it_leaves():
         unit = spectra.gain_and_variance(spectra.measure_spectrum(shared, 0 * shared, colours=np.eye(3)), (16, 16), 0.0)
         np.testing.assert_allclose(gain, 1 - fidelity / 2, atol=0.05)
         np.testing.assert_allclose((variance / unit[1])[1:, 1:], left, rtol=0.2)  # largest seen: 0.13
+    perfect = spectra.measure_spectrum(shared, shared, colours=np.eye(3))
+    left = spectra.gain_and_variance(perfect, (16, 16), 0.0)[1]
+    np.testing.assert_allclose(left, spectra.LEAST * unit[1], rtol=0.02)  # and 1e-12
+    strange = measured._replace(cross=3 * measured.cross)  # 1.5 of the reconstruction would be nearest
+    assert spectra.gain_and_variance(strange, (16, 16), 1.0)[0].max() == 1
     alone = spectra.gain_and_variance(spectra.without_generator(measured), (16, 16), 0.0)[1]
     np.testing.assert_allclose((alone / unit[1])[1:, 1:], 2.0, rtol=0.2)
 
@@ -127,6 +132,20 @@ def test_what_is_missing_is_taken_from_the_embedded_network():
     assert library.find("deblur", network="theirs", method="projector").spectra[0] is low
     assert library.find("deblur", network="another").spectra[0] is low
     assert library.find("inpaint") is None
+
+
+def test_the_package_brings_the_embedded_networks_spectra():
+    library = stored_spectra.load()
+    assert len(library.embedded[0]) == 64
+    assert library.find("inpaint", network="another") is library.find("inpaint")
+    strengths = library.find("deblur").strengths
+    assert strengths == tuple(sorted(strengths)) and strengths[0] > 0 and strengths[-1] < 0.1
+    for task in ("inpaint", "deblur"):
+        for spectrum in library.find(task).spectra:
+            variance = spectra.gain_and_variance(spectrum, (128, 128), 0.0)[1] / 128**2
+            # Levels are within a half, and a reconstruction is nearer to the truth than one of opposite levels.
+            assert variance.min() > 0 and variance.sum() / 3 < 0.25
+            assert variance[1:8, 1:8].mean() > 100 * variance[64:, 64:].mean()
 
 
 def test_files(tmp_path):

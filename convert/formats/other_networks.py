@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickletools
+import re
 from collections.abc import Iterable
 
 from jaxgan.pickles import MAX_OPCODES
@@ -21,6 +22,30 @@ SIGNS = {
 StyleGAN1: Karras et al., 1812.04948; StyleGAN3: 2106.12423; StyleGAN-XL: Sauer et al., 2202.00273 (a StyleGAN3 that is
 trained with the discriminator of projected GANs, 2111.01007).
 """
+
+
+PROJECTS = {
+    "CodeFormer": r"quantize\.embedding|position_emb|fuse_convs_dict\.",
+    "RestoreFormer": r"vqvae\.",
+    "GPEN": r"ecd\d+\.\d",
+    "ESRGAN or Real-ESRGAN": r"conv_first\.|rdb1\.conv1\.|RRDB_trunk\.",
+    "stylegan2-pytorch of lucidrains": r"(GAN\.)?[SG]E?\.(net\.0|initial_block|initial_conv|blocks\.0)",
+    "MMGeneration or MMagic": r"style_mapping\.",
+    "genforce, StyleGAN1": r"synthesis\.layer0\.(const|epilogue|norm)",
+    "genforce, Progressive GAN": r"(generator|generator_smooth)\.layer0\.(weight|conv)",
+    "a diffusion model": r"(model\.diffusion_model|unet|time_embed|first_stage_model)\.",
+    "a StyleGAN2 discriminator without its generator": r"final_linear\.\d\.weight|b4\.mbstd|epilogue\.",
+}
+"""{project: regular expression of a name, or its beginning, in its state dicts}, for messages."""
+
+
+def project_of(names: Iterable[str]) -> str | None:
+    """The project whose state dict has such dotted names, or None; what stands before them does not matter."""
+    names = list(names)
+    for project, pattern in PROJECTS.items():
+        if any(re.search(rf"(^|\.)({pattern})", name) for name in names):
+            return project
+    return None
 
 
 def name_of(names: Iterable[str]) -> str | None:

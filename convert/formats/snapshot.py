@@ -84,7 +84,8 @@ def find(snapshot: Module | Mapping[Any, Any], *, which: Which, **settings: Any)
 
 def is_generator(network: Module) -> bool:
     """Whether a module has the two parts of a StyleGAN generator, whichever it is."""
-    return network.modules.keys() >= {"mapping", "synthesis"}
+    parts = network.state.get("_modules")
+    return isinstance(parts, dict) and {"mapping", "synthesis"} <= parts.keys()
 
 
 def _is_counter(value: Any) -> bool:

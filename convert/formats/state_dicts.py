@@ -196,5 +196,7 @@ def _nothing_found(arrays: Mapping[str, np.ndarray], which: str) -> str:
         return f"this is a {other} network, not StyleGAN2; it cannot be converted."
     if not arrays:
         return "the file holds no arrays, and so no network."
+    if project := other_networks.project_of(arrays):
+        return f"its arrays are those of {project}; there is no StyleGAN2 generator that is read."
     shown = ", ".join(name[:60] for name in list(arrays)[:3])
     return f"there is no StyleGAN2 generator {which} among its {len(arrays)} arrays ({shown}, ...)."

@@ -48,8 +48,8 @@ def _pasted(
     pixels: np.ndarray, faces: list[tuple[Crop, np.ndarray]], hole: np.ndarray | None, tasks: frozenset[str]
 ) -> np.ndarray:
     """Undoes each task where it was undone in the crops; a hole is filled beside the faces, too."""
-    photo_tone = tone.find_tone(pixels, hole)
     if "deblur" in tasks or not tasks:
+        photo_tone = tone.find_tone(pixels, hole)
         if hole is not None:
             pixels = paste.fill_holes(pixels, hole, [], tone=photo_tone)
         matched = [
@@ -62,7 +62,7 @@ def _pasted(
         if hole is None:
             holes = [paste.hole_of_mask(crop.mask, crop.placement, pixels.shape) for crop, _ in faces]
             hole = np.logical_or.reduce(holes)
-        pixels = paste.fill_holes(pixels, hole, restored, tone=photo_tone)
+        pixels = paste.fill_holes(pixels, hole, restored, tone=tone.find_tone(pixels, hole))
     return paste.colour_faces(pixels, restored) if "colorize" in tasks else pixels
 
 

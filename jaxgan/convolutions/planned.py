@@ -36,7 +36,8 @@ def prepare(network: Network, *, platform: str, batch: int) -> Network:
 
     CPUs get the algorithms of `cpu`, every other platform the compiler's convolution in the format of its operands.
     Kernels for Winograd's algorithm are transformed here: call this inside the compiled program, before its loop, so
-    that those that the sizes of the images leave unused are never computed.
+    that those that the sizes of the images leave unused are never computed. A network whose kernels change afterwards
+    must be prepared again; where kernels are trained, prepare inside the function that is differentiated.
 
     Args:
       network: its layers with an attribute `plan` are prepared; the network itself stays as it is.

@@ -1,0 +1,98 @@
+"""Derivatives of derivatives through whole networks: for penalties on gradients, and for second-order methods."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxgan
+from jaxgan import lpips as lpips_lib
+from jaxgan.convolutions import prepare
+from jaxgan.precision import balance_gradient
+
+STEP = 1e-6
+"""Of the finite differences, in float64: few activations change their sign in between, and none in these tests."""
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def in_float64(network):
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network)
+
+
+def inner(a, b):
+    return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def check(whole_loss, at, *fixed):
+    """The curvature of a loss of `(*fixed, at)` along its gradient, by `jax.grad(jax.grad)` and central differences."""
+
+    @jax.jit
+    def curvatures(at, fixed):
+        loss = partial(whole_loss, *fixed)
+        direction = jax.grad(loss)(at)
+        length = inner(direction, direction) ** 0.5
+        direction = jax.tree.map(lambda leaf: leaf / length, direction)
+
+        def slope(at):
+            return inner(jax.grad(loss)(at), direction)
+
+        def moved(step):
+            return slope(jax.tree.map(lambda leaf, d: leaf + step * d, at, direction))
+
+        steps = jnp.asarray([STEP, -STEP])
+        ahead, behind = jax.lax.map(moved, steps)
+        return inner(jax.grad(slope)(at), direction), (ahead - behind) / (2 * STEP)
+
+    ours, expected = curvatures(at, fixed)
+    assert abs(expected) > 1e-3
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module", params=["unprepared", "cpu"])
+def prepared(request):
+    return (lambda network: network) if request.param == "unprepared" else partial(prepare, platform="cpu", batch=1)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    config = jaxgan.GeneratorConfig(8, z_dim=4, w_dim=4, channel_base=32, channel_max=4)
+    return jaxgan.Generator(config, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("by", ["latents", "weights"])
+def test_synthesis(generator, prepared, by):
+    graph, params, rest = nnx.split(in_float64(prepared(generator).synthesis), nnx.Param, ...)
+    ws = jax.random.normal(jax.random.key(2), (generator.config.num_ws, 4))
+
+    def loss(params, ws):
+        return jnp.mean(nnx.merge(graph, params, rest)(ws, dtype=jnp.float64) ** 4)
+
+    if by == "latents":
+        check(loss, ws, params)
+    else:
+        check(lambda ws, params: loss(params, ws), params, ws)
+
+
+def test_lpips(lpips, prepared):
+    lpips = in_float64(prepared(lpips))
+    image, other = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3), minval=-1)
+
+    def loss(lpips, other, image):
+        return lpips_lib.distance(*(lpips.features(one, dtype=jnp.float64) for one in (image, other)))
+
+    check(loss, image, lpips, other)
+
+
+def test_a_balanced_function():
+    """What float16 wraps around the networks keeps its second derivative: of `sum x^3`, `6 x`."""
+    x = jnp.asarray([1.0, -2.0, 0.5])
+    gradient = jax.grad(lambda x: jnp.sum(balance_gradient(lambda x: x**3)(x)))
+    np.testing.assert_allclose(jax.grad(lambda x: jnp.sum(gradient(x)))(x), 6 * x, rtol=1e-6)
