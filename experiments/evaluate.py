@@ -4,8 +4,9 @@
   python -m experiments.evaluate --task inpaint --images my_photos --restarts 4 --output outputs/mine
 
 Degrades faces of known truth for every task, restores them with every method, and writes results.csv (a row per face,
-task, method and seed), summary.md (means with 95 % bootstrap intervals) and, for each task and method, a sheet of the
-best, the median and the worst face by LPIPS to the truth. What is finished is kept: the same command continues.
+task, method, result and seed; a loop has two results, its reconstruction and the restoration made of it), summary.md
+(means with 95 % bootstrap intervals) and, for each task and method, a sheet of the best, the median and the worst face
+by LPIPS to the truth. What is finished is kept: the same command continues.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class EvaluateOptions:
     """Tasks to evaluate."""
     method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
     """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
-    images: str = "heldout"
-    """`heldout` or `development` (shipped synthetic faces), an .npz with uint8 `images`, or a folder or pattern of
-    photographs, whose largest faces are aligned."""
+    images: str = "samples:8"
+    """`samples:N` (samples of the network itself, nearer to it than any photograph), an .npz with uint8 `images` of
+    aligned faces, or a folder or pattern of photographs, whose largest faces are aligned."""
     already_aligned: bool = False
     """The photographs are square face crops."""
     count: int | None = None
@@ -49,6 +50,11 @@ class EvaluateOptions:
     """First seed of the noise maps and of the jitter; also that of the brush strokes."""
     loop: LoopOptions = dataclasses.field(default_factory=LoopOptions)
     """How the method jaxgan optimises."""
+    fidelity: float = 0.0
+    """Of the restorations: 0 looks best, 1 has the least squared error."""
+    write_spectrum: Path | None = None
+    """Measure nothing else than the spectrum of the error of this project's reconstructions, at three strengths of blur
+    and with box masks, and write it to this file. It is the knowledge that restorations with this network go by."""
 
 
 def run(options: EvaluateOptions) -> list[dict[str, Any]]:
@@ -60,15 +66,18 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
     """
     cli.Mistakes.check(_problems(options))
     from experiments import networks
-    from experiments.measure import evaluation, face_sets, tables
+    from experiments.measure import evaluation, face_sets, spectrum, tables
     from jaxgan import files
 
     generator, lpips = networks.load(options.model, tasks=options.task)
-    faces = face_sets.load(
-        options.images, generator.config, count=options.count, already_aligned=options.already_aligned
+    faces = face_sets.load(options.images, generator, count=options.count, already_aligned=options.already_aligned)
+    evaluator = evaluation.Evaluator.of(
+        generator, lpips, faces, batch_size=options.batch_size, fidelity=options.fidelity
     )
+    if options.write_spectrum is not None:
+        spectrum.write(options.write_spectrum, evaluator, options.loop.config, seed=options.seed)
+        return []
     table = tables.Table(options.output, dataclasses.asdict(options))
-    evaluator = evaluation.Evaluator.of(generator, lpips, faces, batch_size=options.batch_size)
     try:
         for task in options.task:
             for method in options.method:
@@ -98,6 +107,8 @@ def _problems(options: EvaluateOptions) -> list[str]:
         for name, value in (("batch_size", options.batch_size), ("restarts", options.restarts))
         if value < 1
     ]
+    if not 0 <= options.fidelity <= 1:
+        problems.append(f"--fidelity is {options.fidelity}; expected a number from 0 to 1.")
     try:
         options.loop.config("invert")
     except ValueError as error:

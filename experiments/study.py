@@ -24,9 +24,11 @@ from experiments import cli
 if TYPE_CHECKING:
     from experiments.studies.setup import Findings, Row
 
-Name = Literal["latent-weight", "steps", "kernel", "mismatch", "colour", "mask", "latent-space", "fewer-steps"]
+Name = Literal[
+    "latent-weight", "steps", "kernel", "mismatch", "colour", "mask", "latent-space", "fewer-steps", "restoration"
+]
 QUICK_STEPS, QUICK_COUNT = 60, 3
-TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight"), ("colorize",))
+TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight", "restoration"), ("colorize",))
 """The tasks of a study that not every network can do."""
 
 
@@ -41,7 +43,7 @@ class StudyOptions:
     output: Path | None = None
     """Folder to write. Default: outputs/study-NAME."""
     images: str | None = None
-    """As in `experiments.evaluate`. Default: `heldout`; for fewer-steps `development`."""
+    """As in `experiments.evaluate`. Default: `samples:8`."""
     already_aligned: bool = False
     """The photographs are square face crops."""
     count: int | None = None
@@ -75,13 +77,13 @@ def run(options: StudyOptions) -> Findings:
     from jaxgan import InversionConfig, files, metrics
 
     is_search = options.name == "fewer-steps"
-    source = options.images or ("development" if is_search else "heldout")
+    source = options.images or "samples:8"
     count = options.count or (QUICK_COUNT if options.quick else None)
     steps = options.steps or (
         QUICK_STEPS if options.quick and not is_search else InversionConfig.for_task("invert").steps
     )
     generator, lpips = networks.load(options.model, tasks=TASKS.get(options.name, ()))
-    faces = face_sets.load(source, generator.config, count=count, already_aligned=options.already_aligned)
+    faces = face_sets.load(source, generator, count=count, already_aligned=options.already_aligned)
     output = options.output or Path("outputs") / f"study-{options.name}"
     output.mkdir(parents=True, exist_ok=True)
     record = {"options": dataclasses.asdict(options), "steps": steps, "versions": run_settings.versions()}

@@ -12,6 +12,8 @@ from PIL import Image
 
 from experiments import evaluate, study
 from experiments.measure.evaluation import Evaluator
+from experiments.measure.spectrum import SIGMAS
+from jaxgan import stored_spectra
 
 
 def read(path):
@@ -31,13 +33,14 @@ def evaluation(tmp_path_factory, tiny_network):
 def test_evaluate_writes_rows_summary_and_sheets(evaluation):
     output, _ = evaluation
     rows = read(output / "results.csv")
-    assert [(row["method"], row["seed"]) for row in rows] == [("jaxgan", s) for s in "0011"] + [("classical", "0")] * 2
-    for name in {row["image"] for row in rows}:
-        of_face = [row for row in rows if (row["image"], row["method"]) == (name, "jaxgan")]
+    kinds = [(result, seed) for seed in "01" for result in ("reconstruction", "restoration") for _ in range(2)]
+    assert [(row["result"], row["seed"]) for row in rows] == kinds + [("classical", "0")] * 2
+    for name, result in {(row["image"], row["result"]) for row in rows if row["method"] == "jaxgan"}:
+        of_face = [row for row in rows if (row["image"], row["result"]) == (name, result)]
         kept = [row for row in of_face if row["kept"] == "True"]
         assert [row["lpips_observed"] for row in kept] == [min((r["lpips_observed"] for r in of_face), key=float)]
     summary = (output / "summary.md").read_text().splitlines()
-    assert len(summary) == 4 and "| inpaint | jaxgan | 2 |" in summary[2]
+    assert len(summary) == 5 and "| inpaint | jaxgan | restoration | 2 |" in summary[3]
     assert "| LPIPS at 16 px, truth |" in summary[0] and "| LPIPS at 16 px, observation |" in summary[0]
     with Image.open(output / "inpaint-jaxgan.png") as sheet:
         assert sheet.size == (1036, 900)
@@ -61,7 +64,7 @@ def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(evaluation, tmp_p
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = read(copy / "results.csv")
-    monkeypatch.setattr(Evaluator, "_inverted", interrupt)
+    monkeypatch.setattr(Evaluator, "invert", interrupt)
     assert evaluate.main(arguments) == 130
     assert f"interrupted. {copy} holds 1 of 2 results; the same command goes on" in capsys.readouterr().err
     assert read(copy / "results.csv") == before
@@ -88,6 +91,16 @@ def test_evaluate_refuses_bad_options(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_evaluate_writes_spectra_that_the_library_reads(tmp_path, tiny_network):
+    path = tmp_path / "spectra.json"
+    arguments = ["--model", tiny_network, "--count", "2", "--steps", "1", "--batch-size", "2"]
+    assert evaluate.main([*arguments, "--output", str(tmp_path / "out"), "--write-spectrum", str(path)]) == 0
+    library = stored_spectra.load(path)
+    assert {source.task for source in library.families} == {"deblur", "inpaint"}
+    assert library.find("deblur").strengths == SIGMAS
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network):
     arguments = ["--quick", "--count", "1", "--steps", "1", "--batch-size", "2", "--output", str(tmp_path)]
     arguments += ["--model", tiny_network]
@@ -103,7 +116,7 @@ def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["latent-weight", "steps", "kernel", "mismatch", "mask", "latent-space", "fewer-steps"]
+    "name", ["latent-weight", "steps", "kernel", "mismatch", "mask", "latent-space", "fewer-steps", "restoration"]
 )
 def test_the_other_studies_run(name, tmp_path):
     assert study.main([name, "--quick", "--count", "1", "--steps", "8", "--output", str(tmp_path)]) == 0

@@ -20,7 +20,7 @@ from jaxgan import images
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
-LONG = ("--steps", 24, "--checkpoint-seconds", 0, "--batch-size", 2)
+LONG = ("--steps", 24, "--checkpoint-seconds", 0, "--batch-size", 1)  # a larger batch rounds by places at 16 pixels
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from jaxtyping import Array, Float
 from experiments.measure import classical, observation
 from experiments.measure.face_sets import FaceSet
 from experiments.runs import settings as run_settings
-from jaxgan import inversion, metrics
+from jaxgan import inversion, metrics, restoration
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
+from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 from jaxgan.metrics import Whitening
@@ -44,6 +45,7 @@ class Evaluator:
       generator, lpips, whitening: the networks and the distribution of w.
       faces: the truths.
       batch_size: images inverted at once.
+      fidelity: of the restorations, see `restoration.restore`.
     """
 
     generator: Generator
@@ -51,11 +53,14 @@ class Evaluator:
     whitening: Whitening
     faces: FaceSet
     batch_size: int
+    fidelity: float
 
     @classmethod
-    def of(cls, generator: Generator, lpips: LPIPS, faces: FaceSet, *, batch_size: int) -> Evaluator:
+    def of(
+        cls, generator: Generator, lpips: LPIPS, faces: FaceSet, *, batch_size: int, fidelity: float = 0.0
+    ) -> Evaluator:
         """Prepares evaluations."""
-        return cls(generator, lpips, metrics.whitening(generator), faces, batch_size)
+        return cls(generator, lpips, metrics.whitening(generator), faces, batch_size, fidelity)
 
     def evaluate(
         self, task: str, method: str, settings: InversionConfig | None, seeds: Sequence[int]
@@ -68,7 +73,8 @@ class Evaluator:
           settings: of its loop; None for the classical method, which is run once.
           seeds: of the loop; the first is that of the brush strokes, too.
         Returns:
-          A row per face and seed, and per face the truth, the observed, the kept result and that degraded again.
+          A row per face, seed and result, and for each face and result the truth, the observed, the kept result and
+          that degraded again.
         """
         names, resolution = self.faces.names, self.generator.config.resolution
         parts = [default_degradation(task, resolution, seed=seeds[0] + i) for i in range(len(names))]
@@ -76,43 +82,62 @@ class Evaluator:
         truths = jnp.asarray(self.faces.faces)
         observed = observation.observe(degradations, truths)
         rows: list[dict[str, Any]] = []
-        pictures: dict[str, list[np.ndarray]] = {}
+        pictures: dict[tuple[str, str], list[np.ndarray]] = {}
         for seed in seeds if settings is not None else seeds[:1]:
             start = time.perf_counter()
             if settings is None:
-                restored, ws = _classical(parts, observed), None
+                results, ws = {"classical": _classical(parts, observed)}, None
             else:
-                restored, ws = self._inverted(seed, settings, degradations, observed)
-            seconds = (time.perf_counter() - start) / len(restored)
-            again = observation.degrade_all(degradations, restored)
-            identities = metrics.identity_distances(identity.descriptor, truths, restored)
-            for index, name in enumerate(names):
-                row = {"task": task, "method": method, "image": name, "seed": seed, "kept": False}
-                row |= {"steps": settings.steps if settings else 0, "seconds": round(seconds, 2)}
-                measured = metrics.measure(
-                    self.lpips,
-                    truth=truths[index],
-                    observed=observed[index],
-                    reconstruction=restored[index],
-                    degraded_again=again[index],
-                )
-                row |= metrics.columns(measured)
-                row["identity"] = identities[index]
-                row["realism"] = np.nan if ws is None else metrics.latent_distance(self.whitening, ws[index])
-                rows.append(row)
-                if _best(rows, name) is row:
-                    pictures[name] = [np.asarray(x[index]) for x in (truths, observed, restored, again)]
-        for name in names:
-            _best(rows, name)["kept"] = True
+                inverted = self.invert(seed, settings, degradations, observed)
+                results = {"reconstruction": jnp.stack([result.image for result in inverted])}
+                ws = [result.ws for result in inverted]
+                if task != "invert":
+                    results["restoration"] = self._restored(parts, observed, results["reconstruction"])
+            seconds = (time.perf_counter() - start) / len(names)
+            for result, images in results.items():
+                again = observation.degrade_all(degradations, images)
+                identities = metrics.identity_distances(identity.descriptor, truths, images)
+                for index, name in enumerate(names):
+                    row = {"task": task, "method": method, "result": result, "image": name, "seed": seed, "kept": False}
+                    row |= {"steps": settings.steps if settings else 0, "seconds": round(seconds, 2)}
+                    measured = metrics.measure(
+                        self.lpips,
+                        truth=truths[index],
+                        observed=observed[index],
+                        reconstruction=images[index],
+                        degraded_again=again[index],
+                    )
+                    row |= metrics.columns(measured)
+                    row["identity"] = identities[index]
+                    row["realism"] = np.nan if ws is None else metrics.latent_distance(self.whitening, ws[index])
+                    rows.append(row)
+                    if _best(rows, name, result) is row:
+                        pictures[name, result] = [np.asarray(x[index]) for x in (truths, observed, images, again)]
+        for name, result in pictures:
+            _best(rows, name, result)["kept"] = True
         return rows, pictures
 
-    def _inverted(self, seed: int, settings: InversionConfig, degradations: Degradation, observed: Array):
-        """Restored images `[n, H, W, 3]` and their latents."""
+    def invert(
+        self, seed: int, settings: InversionConfig, degradations: Degradation, observed: Float[Array, "n h w 3"]
+    ) -> list[InversionResult]:
+        """Inverts all faces.
+
+        Args:
+          seed: of the first noise maps; the name of a face goes in, too.
+          settings: of the loop.
+          degradations: assumed, one pytree with a leading axis.
+          observed: of the faces.
+        """
         keys = jnp.stack([run_settings.key_for(seed, Path(name)) for name in self.faces.names])
-        results = inversion.invert_batch(
+        return inversion.invert_batch(
             self.generator, self.lpips, observed, degradations, settings, keys, size=self.batch_size
         )
-        return jnp.stack([result.image for result in results]), [result.ws for result in results]
+
+    def _restored(
+        self, degradations: Sequence[Degradation], observed: Float[Array, "n h w 3"], images: Float[Array, "n h w 3"]
+    ) -> Float[Array, "n h w 3"]:
+        pairs = zip(np.asarray(observed), degradations, np.asarray(images), strict=True)
+        return jnp.stack([jnp.asarray(restoration.restore(*pair, fidelity=self.fidelity)) for pair in pairs])
 
 
 def _classical(degradations: Sequence[Degradation], observed: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
@@ -120,6 +145,7 @@ def _classical(degradations: Sequence[Degradation], observed: Float[Array, "n h 
     return jnp.stack([jnp.asarray(classical.restore(*pair)) for pair in pairs])
 
 
-def _best(rows: list[dict[str, Any]], image: str) -> dict[str, Any]:
+def _best(rows: list[dict[str, Any]], image: str, result: str) -> dict[str, Any]:
     """The row of an image whose result is nearest to the observation."""
-    return min((row for row in rows if row["image"] == image), key=lambda row: row["lpips_observed"])
+    chosen = [row for row in rows if (row["image"], row["result"]) == (image, result)]
+    return min(chosen, key=lambda row: row["lpips_observed"])

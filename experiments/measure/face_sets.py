@@ -1,24 +1,29 @@
-"""Sets of faces to measure on: the shipped held-out ones, an .npz file, or a folder of photographs."""
+"""Sets of faces to measure on: samples of the network itself, an .npz file, or a folder of photographs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from experiments.cli import say
 from experiments.options import FaceChoice
 from experiments.restore import crops, jobs
-from jaxgan import images
+from jaxgan import images, latents, precision
 from jaxgan.errors import UserError
+from jaxgan.generator import Generator, as_rgb
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.photos import photo_files
 
-DATA = Path(images.__file__).parent / "data"
-SHIPPED = {"heldout": DATA / "heldout.npz", "development": DATA / "development.npz"}
-"""Synthetic faces the embedded network never saw: 16 to report on, 8 others to choose settings on."""
+SAMPLES = "samples:"
+"""Begins a source that stands for samples of the network itself, as in `samples:8`."""
+PSI = 0.8
+"""The samples are truncated by this factor towards the mean latent."""
+SEED = 20_000
+"""Other samples than those that the inversion begins from."""
 
 
 class FaceSet(NamedTuple):
@@ -33,19 +38,22 @@ class FaceSet(NamedTuple):
     faces: Float[np.ndarray, "n h w 3"]
 
 
-def load(source: str, generator: GeneratorConfig, *, count: int | None, already_aligned: bool = False) -> FaceSet:
+def load(source: str, generator: Generator, *, count: int | None, already_aligned: bool = False) -> FaceSet:
     """Loads faces at the resolution of a generator.
 
     Args:
-      source: `heldout`, `development`, an .npz file whose `images` is uint8 `[N, size, size, 3]`, a photograph, or a
-        folder or pattern of them.
-      generator: its resolution and alignment are used.
+      source: `samples:N` for N samples of the network itself, an .npz file whose `images` is uint8
+        `[N, size, size, 3]`, a photograph, or a folder or pattern of them.
+      generator: its resolution and alignment are used, and it makes the samples.
       count: the first so many; None for all.
       already_aligned: photographs are square face crops; by default the largest face of each is found and aligned.
     Raises:
       UserError: there are no such faces, or fewer than `count`.
     """
-    path = SHIPPED.get(source, Path(source))
+    if source.startswith(SAMPLES):
+        faces = _samples(generator, source, count)
+        return FaceSet(tuple(f"sample-{index}" for index in range(len(faces))), faces)
+    path = Path(source)
     if path.suffix == ".npz":
         pictures = _read_npz(path)
         names = [f"{path.stem}-{index}" for index in range(len(pictures))]
@@ -57,10 +65,29 @@ def load(source: str, generator: GeneratorConfig, *, count: int | None, already_
         raise UserError(f"--count is {count}; {source} holds {len(pictures)} images.")
     chosen = pictures[: len(pictures) if count is None else count]
     if path.suffix == ".npz":
-        faces = [images.resize(picture, generator.resolution) for picture in chosen]
+        faces = [images.resize(picture, generator.config.resolution) for picture in chosen]
     else:
-        faces = [_largest_face(path, generator, already_aligned) for path in chosen]
+        faces = [_largest_face(path, generator.config, already_aligned) for path in chosen]
     return FaceSet(tuple(names[: len(faces)]), np.stack([images.to_float(face) for face in faces]))
+
+
+def _samples(generator: Generator, source: str, count: int | None) -> Float[np.ndarray, "n h w 3"]:
+    """Samples rounded to 8 bits, as pictures in files are."""
+    number = source.removeprefix(SAMPLES)
+    if not number.isdecimal() or int(number) < 1:
+        raise UserError(f"--images is {source}; expected {SAMPLES}N with a number of 1 or more.")
+    if count is not None and not 1 <= count <= int(number):
+        raise UserError(f"--count is {count}; {source} are {number} images.")
+    ws = latents.mapped_samples(generator, samples=int(number) if count is None else count, seed=SEED)
+    w_avg = generator.mapping.w_avg[...]
+    ws = w_avg[None, :] + PSI * (ws - w_avg[None, :])
+    return np.stack([images.to_float(images.to_uint8(np.asarray(_render(generator, w)))) for w in ws])
+
+
+@jax.jit
+def _render(generator: Generator, w: Float[Array, " w_dim"]) -> Float[Array, "h w 3"]:
+    with precision.products("float32"):
+        return as_rgb(generator.synthesis(latents.broadcast(w, num_ws=generator.config.num_ws)))
 
 
 def _largest_face(path: Path, generator: GeneratorConfig, already_aligned: bool) -> np.ndarray:

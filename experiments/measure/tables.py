@@ -16,7 +16,7 @@ from experiments.runs import settings as run_settings
 from jaxgan import files, images, metrics
 from jaxgan.errors import UserError
 
-KEYS = ("task", "method", "image", "seed", "kept", "steps", "seconds")
+KEYS = ("task", "method", "result", "image", "seed", "kept", "steps", "seconds")
 TITLES = {
     "psnr_truth": "PSNR, truth (dB)",
     "ssim_truth": "SSIM, truth",
@@ -28,9 +28,9 @@ TITLES = {
     "realism": "distance of w",
 }
 """Accuracy is measured against the truth, fidelity against the observation after degrading the result again."""
-FREE = ("output", "task", "method", "batch_size")
+FREE = ("output", "task", "method", "batch_size", "write_spectrum")
 """Options that may differ when an evaluation goes on."""
-FORMAT = {"format": "jaxgan-evaluation", "format_version": 2}
+FORMAT = {"format": "jaxgan-evaluation", "format_version": 3}
 
 
 class Table:
@@ -93,11 +93,11 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     """Markdown table of means with their 95 % bootstrap intervals over images, a row per task and method."""
     lpips = metrics.lpips_name(rows[0]["lpips_size"])
     titles = [title.format(lpips=lpips) for title in TITLES.values()]
-    header = ["task", "method", "images", *titles, "faces found", "steps", "s / image"]
+    header = ["task", "method", "result", "images", *titles, "faces found", "steps", "s / image"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
-    for task, method in dict.fromkeys((row["task"], row["method"]) for row in rows):
-        chosen = [row for row in rows if (row["task"], row["method"], row["kept"]) == (task, method, True)]
-        cells = [task, method, str(len(chosen))]
+    for kind in dict.fromkeys((row["task"], row["method"], row["result"]) for row in rows):
+        chosen = [row for row in rows if (row["task"], row["method"], row["result"]) == kind and row["kept"]]
+        cells = [*kind, str(len(chosen))]
         for name in TITLES:
             values = np.array([row[name] for row in chosen])
             found = values[np.isfinite(values)]
@@ -110,23 +110,24 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[str, list[np.ndarray]]) -> None:
+def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[tuple[str, str], list[np.ndarray]]) -> None:
     """The best, the median and the worst face by LPIPS to the truth, a row of pictures each.
 
     Args:
       path: PNG to write.
-      rows: one per face.
-      pictures: per face the truth, what was observed, the result and that degraded again.
+      rows: of kept results; of several results of a face, the last is shown.
+      pictures: per face and result the truth, what was observed, the result and that degraded again.
     """
+    rows = [row for row in rows if row["result"] == rows[-1]["result"]]
     ordered = sorted(rows, key=lambda row: row["lpips_truth"])
     places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
     strips = []
     for title, row in ((title, ordered[place]) for title, place in places.items()):
-        shown = pictures[row["image"]]
+        shown = pictures[row["image"], row["result"]]
         titles = (
             f"{title}: {row['image']}",
             "observed",
-            f"restored\n{_numbers(row, 'truth')}",
+            f"{row['result']}\n{_numbers(row, 'truth')}",
             f"degraded again\n{_numbers(row, 'observed')}",
         )
         strips.append(report.panel(list(zip(titles, shown, strict=True))))
