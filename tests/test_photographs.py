@@ -228,7 +228,7 @@ def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_f
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
     inversion = InversionConfig.for_task(damage.hardest_task)
     asked = (damage, Completion(), faces, already_aligned, None, inversion)
-    return Job(path, path.parent, *asked, (0,), paste_format, 25, 30.0, {})
+    return Job(path, path.parent, *asked, (0,), None, paste_format, 25, 30.0, {})
 
 
 def finished(job: Job):
