@@ -91,6 +91,7 @@ def test_evaluate_refuses_bad_options(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_writes_spectra_that_the_library_reads(tmp_path, tiny_network):
     path = tmp_path / "spectra.json"
     arguments = ["--model", tiny_network, "--count", "2", "--steps", "1", "--batch-size", "2"]
