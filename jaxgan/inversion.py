@@ -87,8 +87,8 @@ def invert(
     prior = optimization.make_prior(generator, config) if prior is None else prior
     image = Image(observed, degradation, config, key, prior, resume_from)
     reached = resume_from
-    images = [] if image.is_done else [image]
-    for chunk in inversion_loop.run(generator, lpips, images, size=1, chunk_steps=lambda _: chunk_steps):
+    left = [] if image.is_done else [image]
+    for chunk in inversion_loop.run(generator, lpips, left, size=1, chunk_steps=lambda _: chunk_steps):
         (progress,) = chunk.progresses
         if progress.error is not None:
             raise progress.error
