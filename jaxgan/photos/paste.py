@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ def fill_holes(
         return result
     for channel in range(3):
         known = photo[..., channel].astype(np.float32) / np.float32(levels)
-        filled = _filled(known, hole, faces, lambda values, channel=channel: values[..., channel])
+        filled = _filled(known, hole, faces, itemgetter((..., channel)))
         result[hole, channel] = np.clip(np.rint(filled[hole] * levels), 0, levels)
     return result
 
@@ -242,7 +243,7 @@ def _warped(
 def _fade(placement: Placement, rows: slice, columns: slice) -> Float32[np.ndarray, "h w"]:
     """Returns weights that fall smoothly from 1 inside the aligned square to 0 at its border and beyond."""
     x, y = _position(placement, rows, columns)
-    weight = np.float32(1)
+    weight: np.ndarray = np.ones((), np.float32)
     for position in (x, y):
         t = np.clip(np.minimum(position, 1 - position) / np.float32(FADE), 0, 1)
         weight = weight * t * t * (3 - 2 * t)
