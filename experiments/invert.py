@@ -2,17 +2,17 @@
 
 Finds the face, aligns it as the network's training images were, degrades it for the task, and searches the latent
 and the noise maps whose image, degraded in the same way, is perceptually nearest. Without --image it takes the
-portrait that ships with the project, without --model the embedded 64x64 face network.
+portrait that ships with the project, without --model the embedded face network.
 
   python -m experiments.invert --task inpaint
   python -m experiments.invert --task deblur --image me.jpg --output restored
   python -m experiments.invert --task inpaint --image jaxgan/data/two_portraits.jpg \
       --mask jaxgan/data/two_portraits_mask.png --already-degraded --face all --paste-back
 
-The first takes about 40 seconds on two CPU cores. It prints where it writes: truth.png, observed.png,
-reconstruction.png, panel.png, progress.gif, loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz,
-config.json. The last restores all faces of a scratched photograph, each in a folder face-N, and writes the whole
-photograph with the repaired faces in it, restored.png.
+The first takes about 40 seconds on two CPU cores. It prints where it writes: restoration.png, which keeps all that was
+observed, reconstruction.png, the generator's own image, truth.png, observed.png, panel.png, progress.gif, loss.png,
+losses.csv, latents/ (Orbax, to resume), latents.npz, config.json. The last restores all faces of a scratched
+photograph, each in a folder face-N, and writes the whole photograph with the repaired faces in it, restored.png.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ def run(options: InvertOptions) -> list[Path]:
     devices = tuple(jax.local_devices())
     jobs, root, is_single = collect(options, default=photo_files.sample_photo_path(), device_count=len(devices))
     tasks = {task for job in jobs for task in job.damage.tasks}
-    generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks)
-    engine = Engine(generator, lpips, devices, options.machines.batch_size)
+    label = options.networks.label
+    generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks, label=label)
+    if label is None and (classes := generator.config.c_dim):
+        cli.say(f"{options.networks.model} knows {classes} classes and begins at their mean; --label N takes one.")
+    engine = Engine(generator, lpips, devices, options.machines.batch_size, label)
     if is_single:
         _restore_one(options, engine, jobs[0])
     else:
@@ -112,8 +115,10 @@ def _settings(options: InvertOptions) -> dict[str, object]:
     """The options that a manifest is for: the same command may go on with it, and no other."""
     return {
         "already_aligned": options.photographs.already_aligned,
+        "crop": options.photographs.crop,
         "faces": dataclasses.asdict(options.faces),
         "damage": dataclasses.asdict(options.damage),
+        "completion": dataclasses.asdict(options.completion),
         "loop": dataclasses.asdict(options.loop),
         "seeds": options.seeds.all,
         "snapshot_every": options.output.snapshot_every,

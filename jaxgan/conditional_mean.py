@@ -125,9 +125,9 @@ def fitted_factor(
     def excess(log_factor: float) -> float:
         return float(np.mean(power / (np.exp(log_factor) * degraded[seen] + floor))) - 1
 
-    if excess(-20) <= 0:
-        return float(np.exp(-20))  # all of it may be noise
-    return float(np.exp(optimize.brentq(excess, -20, 40)))
+    if excess(-20.0) <= 0:
+        return float(np.exp(-20.0))  # all of it may be noise
+    return float(np.exp(optimize.brentq(excess, -20.0, 40.0)))
 
 
 def conditional_mean(

@@ -94,17 +94,25 @@ def resize(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "s
     return np.array(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"]) -> None:
+def write_png(
+    path: str | os.PathLike[str],
+    image: UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"],
+    *,
+    alpha: Float[np.ndarray, "H W"] | None = None,
+) -> None:
     """Writes a PNG file, whole or not at all (an existing file is replaced only once the new one is complete).
 
     Args:
       path: ends in .png; the folder exists.
       image: RGB, uint8 or floating-point values in [-1, 1].
+      alpha: written as a fourth channel, from -1 (transparent) to 1.
     Raises:
       UserError: the path cannot be written to as a PNG file.
       ValueError: the image is not RGB, or has NaN values.
     """
     picture = _picture(image)
+    if alpha is not None:
+        picture.putalpha(Image.fromarray(to_uint8(alpha)))
     with replacing(path, ".png") as temporary:
         picture.save(temporary, format="PNG")
 

@@ -108,6 +108,26 @@ def has_inverse(degradation: Degradation, shape: tuple[int, int, int]) -> bool:
     return _linear_map(degradation, shape) is not None
 
 
+def inverse_name(degradation: Degradation, shape: tuple[int, int, int], *, fidelity: float = 0.0) -> str | None:
+    """Names the inverse that `restore` applies, in a few words for people; None where there is none."""
+    if not has_inverse(degradation, shape):
+        return None
+    match degradation:
+        case HasInverse():
+            return f"the one of {type(degradation).__name__}"
+        case Identity():
+            return "the observation itself"
+        case Mask():
+            spline = "spline in tension" if tension.is_solved(np.asarray(degradation.mask) <= 0.5) else "membrane"
+            names = [spline] * (fidelity < 1) + ["conditional mean"] * (fidelity > 0)
+            return " and ".join(names)
+        case Grayscale():
+            return "observed luminance"
+        case Compose() if not _is_one_linear_map(degradation, shape):
+            return ", then ".join(str(inverse_name(p, shape, fidelity=fidelity)) for p in reversed(degradation.parts))
+    return "conditional mean"
+
+
 def complete(degradation: Degradation, observed: Image, reconstruction: Image, knowledge: Knowledge) -> Image:
     """`x + C(y - A x)`, not clipped; for use by other inverses, see `restore`."""
     match degradation:

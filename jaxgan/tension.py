@@ -10,8 +10,11 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.sparse import linalg
 
@@ -56,30 +59,71 @@ def fill(
         for channel in range(values.shape[2]):
             filled[..., channel] = membrane.fill(values[..., channel].astype(np.float32), hole)
         return filled
-    box = membrane.bounding_box(hole, margin=2)  # an equation reaches two pixels far
-    filled[box][hole[box]] = _solve(values[box].astype(np.float64), hole[box], length)
+    inside, around, extend = extension(hole, length)
+    flat = filled.reshape(hole.size, -1)
+    flat[inside] = extend(flat[around].astype(np.float64))
     return filled
 
 
-def _solve(values: np.ndarray, hole: np.ndarray, length: float) -> np.ndarray:
-    """The values in the hole, `[pixels, C]`."""
-    laplacian, inside = _laplacian(*hole.shape), hole.ravel()
-    rows = laplacian[inside]
-    equations = (rows @ laplacian + rows / length**2).tocsc()
-    known = np.where(hole[..., None], 0, values).reshape(inside.size, -1)
+class Extension(NamedTuple):
+    """The spline in a hole as a linear function of the known values beside it.
+
+    Attributes:
+      inside: the pixels of the hole, counted row by row.
+      around: the known pixels that they depend on.
+      extend: from the values of the latter, `[around, C]`, to those of the former, `[inside, C]`.
+    """
+
+    inside: Int[np.ndarray, " inside"]
+    around: Int[np.ndarray, " around"]
+    extend: Callable[[np.ndarray], np.ndarray]
+
+
+def extension(hole: Bool[np.ndarray, "H W"], length: float) -> Extension:
+    """Factorises the equations of a hole, which takes time and memory for its own pixels, not for the picture's.
+
+    Args:
+      hole: as for `fill`; some of it is to be left.
+      length: as for `fill`.
+    """
+    inside = np.flatnonzero(hole)
+    near = _with_neighbours(inside, hole.shape)
+    reach = _with_neighbours(near, hole.shape)  # an equation reaches two pixels far
+    laplacian = _laplacian(near, reach, hole.shape)
+    rows = laplacian[np.searchsorted(near, inside)]
+    equations = (rows[:, np.searchsorted(reach, near)] @ laplacian + rows / length**2).tocsc()
+    is_inside = np.isin(reach, inside, assume_unique=True)
     # Symmetric and positive definite: no pivoting is needed, and an ordering for symmetric matrices fills in least.
     factors = linalg.splu(
-        equations[:, inside].tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True}
+        equations[:, is_inside], permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True}
     )
-    return factors.solve(-(equations @ known))
+    of_around = equations[:, ~is_inside]
+    return Extension(inside, reach[~is_inside], lambda values: factors.solve(-(of_around @ values)))
 
 
-def _laplacian(height: int, width: int) -> sparse.csr_array:
-    """The positive semidefinite 5-point Laplacian: the number of neighbours on the diagonal, -1 beside it."""
+def _neighbours(pixels: np.ndarray, shape: tuple[int, int]) -> list[tuple[np.ndarray, int]]:
+    """For each direction, whether the pixels have a neighbour there, and how far away it is counted."""
+    rows, columns = np.divmod(pixels, shape[1])
+    return [
+        (rows > 0, -shape[1]),
+        (rows < shape[0] - 1, shape[1]),
+        (columns > 0, -1),
+        (columns < shape[1] - 1, 1),
+    ]
 
-    def path(size: int) -> sparse.dia_array:
-        beside = -np.ones(size - 1)
-        return sparse.diags_array([beside, np.r_[1, 2 * np.ones(size - 2), 1], beside], offsets=[-1, 0, 1])
 
-    rows = sparse.kron(path(height), sparse.eye_array(width))
-    return sparse.csr_array(rows + sparse.kron(sparse.eye_array(height), path(width)))
+def _with_neighbours(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return np.unique(np.concatenate([pixels, *(pixels[has] + step for has, step in _neighbours(pixels, shape))]))
+
+
+def _laplacian(pixels: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """Rows of the positive semidefinite 5-point Laplacian: the number of neighbours, and -1 for each of them."""
+    number = np.arange(len(pixels))
+    rows, targets, values = [number], [pixels], [np.zeros(len(pixels))]
+    for has, step in _neighbours(pixels, shape):
+        values[0] += has
+        rows.append(number[has])
+        targets.append(pixels[has] + step)
+        values.append(np.full(int(has.sum()), -1.0))
+    places = np.concatenate(rows), np.searchsorted(columns, np.concatenate(targets))
+    return sparse.csr_array((np.concatenate(values), places), shape=(len(pixels), len(columns)))

@@ -14,7 +14,7 @@ from experiments.invert import main
 PROG = "python -m experiments.invert"
 QUICK = ("--steps", "6", "--snapshot-every", "3", "--already-aligned")
 """Two chunks of three steps on square crops."""
-RESULTS = ("losses.csv", "reconstruction.png", "panel.png", "progress.gif", "latents.npz")
+RESULTS = ("losses.csv", "restoration.png", "reconstruction.png", "panel.png", "progress.gif", "latents.npz")
 """Files of a run that are equal to the last bit if the run is repeated."""
 FILES = {*RESULTS, "config.json", "truth.png", "observed.png", "latents", "loss.png", "snapshots"}
 """All files of a finished run."""

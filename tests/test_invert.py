@@ -77,7 +77,7 @@ def finished(arguments, tmp_path_factory):
 def test_all_pictures_are_readable(finished, crop, task):
     folder = finished(task)
     assert {path.name for path in folder.iterdir()} == FILES
-    for name in ("truth", "observed", "reconstruction"):
+    for name in ("truth", "observed", "reconstruction", "restoration"):
         assert pixels(folder / f"{name}.png").shape == (16, 16, 3)
     np.testing.assert_array_equal(pixels(folder / "truth.png"), pixels(crop))
     with Image.open(folder / "loss.png") as plot:
@@ -92,7 +92,7 @@ def test_the_panel_shows_the_pictures_enlarged(finished):
     folder = finished("inpaint")
     panel = pixels(folder / "panel.png")
     assert panel.shape == (256 + 44, 4 * 256 + 3 * 4, 3)  # four pictures below two lines
-    for index, name in enumerate(("truth", "observed", "reconstruction")):
+    for index, name in enumerate(("observed", "reconstruction", "restoration", "truth")):
         tile = panel[44:, 260 * index : 260 * index + 256]
         np.testing.assert_array_equal(tile, pixels(folder / f"{name}.png").repeat(16, 0).repeat(16, 1))
 
@@ -139,11 +139,31 @@ def test_config_json_holds_everything_that_repeats_the_run(finished, crop, task,
     assert settings["networks"]["model"] == tiny_network and settings["image"] == str(crop)
     assert settings["image_sha256"] == hashlib.sha256(crop.read_bytes()).hexdigest()
     assert facts["versions"]["jax"] == jax.__version__ and facts["versions"].keys() >= {"orbax-checkpoint", "device"}
-    for pair in ("against_truth", "against_observed"):
-        assert np.isfinite(list(result[pair].values())).all() and result[pair].keys() >= {"psnr", "ssim", "lpips"}
-        assert result[pair]["lpips_size"] == result["loss_lpips_size"] == 16
-    a, b = (pixels(finished(task) / f"{name}.png").astype(float) for name in ("truth", "reconstruction"))
-    np.testing.assert_allclose(result["against_truth"]["psnr"], 10 * np.log10(255**2 / ((a - b) ** 2).mean()))
+    truth = pixels(finished(task) / "truth.png").astype(float)
+    for name in ("reconstruction", "restoration"):
+        for pair in ("against_truth", "against_observed"):
+            measured = result[name][pair]
+            assert measured.keys() >= {"psnr", "ssim", "lpips"}
+            assert measured["lpips_size"] == result["loss_lpips_size"] == 16
+        error = pixels(finished(task) / f"{name}.png") - truth
+        np.testing.assert_allclose(result[name]["against_truth"]["psnr"], 10 * np.log10(255**2 / (error**2).mean()))
+    assert result["restoration"]["inverse"] == {"inpaint": "spline in tension", "deblur": "conditional mean"}[task]
+    np.testing.assert_allclose(result["restoration"]["noise"], 0.289, atol=0.001)  # of rounding: 1 / sqrt(12) levels
+
+
+def test_a_restoration_keeps_what_was_observed(finished):
+    """Outside of the hole bit for bit; in it, and before the blur, it is the reconstruction plus a correction."""
+    kept = np.ones((16, 16), bool)
+    kept[HOLE] = False
+    observed, reconstruction, restoration = (
+        pixels(finished("inpaint") / f"{name}.png").astype(int)
+        for name in ("observed", "reconstruction", "restoration")
+    )
+    np.testing.assert_array_equal(restoration[kept], observed[kept])
+    assert (restoration[HOLE] != reconstruction[HOLE]).any()
+    assert record(finished("inpaint"))["result"]["restoration"]["against_observed"]["psnr"] is None  # equal
+    blurred = record(finished("deblur"))["result"]
+    assert blurred["restoration"]["against_observed"]["psnr"] > blurred["reconstruction"]["against_observed"]["psnr"]
 
 
 def test_losses_csv_has_a_row_per_step_that_adds_up(finished):
@@ -169,7 +189,8 @@ def test_the_latents_render_the_reconstruction(finished, tiny_network):
     folder = finished("inpaint")
     with np.load(folder / "latents.npz") as file:
         ws = jnp.asarray(file["ws"])
-        noise = tuple(jnp.asarray(file[f"noise_{index}"]) for index in range(len(file.files) - 1))
+        noise = tuple(jnp.asarray(file[f"noise_{index}"]) for index in range(len(file.files) - 2))
+        np.testing.assert_array_equal(file["w"], ws[None])  # under the name that projectors write
     assert ws.shape == (6, 8) and [len(map_) for map_ in noise] == [4, 8, 8, 16, 16]
     image = images.to_uint8(np.asarray(jax.jit(jaxgan.load_generator(tiny_network).synthesis)(ws, noise)))
     difference = abs(image.astype(int) - pixels(folder / "reconstruction.png"))
@@ -193,7 +214,11 @@ def test_a_repeated_run_gives_the_same_files_and_shows_a_bar_and_one_line(finish
     *bars, last = [line for line in stderr.replace("\r", "\n").splitlines() if line]
     assert bars and all("step/s" in line or "s/step" in line for line in bars)
     numbers = r"-?[\d.]+ dB, LPIPS at 16 px [\d.]+"
-    assert re.fullmatch(rf"{tmp_path}/out: against observed: {numbers}; against truth: {numbers} \(step \d\)", last)
+    assert re.fullmatch(
+        rf"{tmp_path}/out/restoration.png: against truth: {numbers}, against observed: equal; "
+        rf"reconstruction.png: against truth: {numbers}, against observed: {numbers} \(step \d\)",
+        last,
+    )
 
 
 @pytest.mark.skipif(find_spec("dlib") is None, reason="needs the package dlib-bin")
@@ -239,7 +264,7 @@ def test_a_mask_file_marks_damage_and_its_content_does_not_matter(arguments, cro
     assert contents(folders[0])["reconstruction.png"] == contents(folders[1])["reconstruction.png"]
     assert not (folders[0] / "truth.png").exists()
     facts = record(folders[0])
-    assert "against_truth" not in facts["result"] and facts["settings"]["mask_sha256"]
+    assert "against_truth" not in facts["result"]["restoration"] and facts["settings"]["mask_sha256"]
     assert pixels(folders[0] / "panel.png").shape[1] == 3 * 256 + 2 * 4
 
 
@@ -266,7 +291,7 @@ def test_the_best_seed_is_kept_and_all_are_saved(arguments, tmp_path):
     for seed in (4, 5, 6):
         facts = record(tmp_path / "out" / f"seed-{seed}")
         assert facts["settings"]["seed"] == seed
-        distances[f"seed-{seed}"] = facts["result"]["against_observed"]["lpips"]
+        distances[f"seed-{seed}"] = facts["result"]["reconstruction"]["against_observed"]["lpips"]
     kept = record(tmp_path / "out")
     assert kept["restarts"] == distances and kept["kept"] == min(distances, key=distances.get)
     assert len(set(distances.values())) == 3
@@ -383,6 +408,47 @@ def test_a_network_of_an_unsupported_kind_fails_before_a_folder_appears(
     checkpoints.save_generator(tmp_path / "net", config, weights, {})
     assert said in refused(*arguments("colorize", tmp_path / "out"), "--model", tmp_path / "net")
     assert os.listdir(tmp_path) == ["net"]
+
+
+@pytest.fixture(scope="module")
+def classes_and_alpha(tmp_path_factory) -> str:
+    """The folder of a network of three classes that makes pictures with an alpha channel."""
+    from flax import nnx
+
+    sizes = {"w_dim": 8, "z_dim": 8, "c_dim": 3, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
+    config = GeneratorConfig(16, image_channels=4, **sizes)
+    weights = checkpoints.network_arrays(jaxgan.Generator(config, rngs=nnx.Rngs(1)))
+    folder = tmp_path_factory.mktemp("networks") / "classes"
+    checkpoints.save_generator(folder, config, weights, {})
+    return str(folder)
+
+
+def test_a_label_decides_where_the_inversion_begins(arguments, classes_and_alpha, tmp_path):
+    command = (*arguments("inpaint", tmp_path / "1"), "--model", classes_and_alpha)
+    assert "label is 3; this generator has the labels 0 to 2" in refused(*command, "--label", 3)
+    assert not os.listdir(tmp_path)
+    said = {}
+    for label in (1, 2):
+        said[label] = succeed(*command, "--label", label, "--output", tmp_path / str(label))
+        assert record(tmp_path / str(label))["settings"]["networks"]["label"] == label
+    said[None] = succeed(*command, "--output", tmp_path / "all")
+    assert "knows 3 classes and begins at their mean; --label N takes one." in said[None]
+    assert not any("classes" in said[label] for label in (1, 2))
+    pictures = [contents(tmp_path / name)["reconstruction.png"] for name in ("1", "2", "all")]
+    assert len(set(pictures)) == 3
+    with Image.open(tmp_path / "all" / "reconstruction.png") as made:  # its alpha, but not that of the observed
+        assert made.mode == "RGBA"
+    assert pixels(tmp_path / "all" / "restoration.png").shape == (16, 16, 3)
+
+
+def test_fidelity_and_noise_change_the_restoration_alone(finished, arguments, tmp_path):
+    succeed(*arguments("deblur", tmp_path / "out"), "--fidelity", 1, "--noise", 5)
+    asked, plain = contents(tmp_path / "out"), contents(finished("deblur"))
+    assert asked["reconstruction.png"] == plain["reconstruction.png"]
+    assert asked["restoration.png"] != plain["restoration.png"]
+    facts = record(tmp_path / "out")
+    assert facts["settings"]["completion"] == {"fidelity": 1.0, "noise": 5.0}
+    np.testing.assert_allclose(facts["result"]["restoration"]["noise"], 5)
 
 
 @pytest.mark.parametrize("wrong", [(), ("--task", "paint"), ("--task", "inpaint", "--colour", "1")])

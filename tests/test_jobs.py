@@ -89,9 +89,12 @@ def test_a_line_sets_any_option_of_its_photograph(tmp_path):
         {"image": "a.png", "task": "deblur", "sigma": 2, "also": ["colorize"], "steps": 7, "seed": 4},
         "",
         {"image": "/b.png", "mask": "m.png", "face": 1, "latent_space": "w"},
+        {"image": "c.png", "crop": "0,0,64,64", "fidelity": 1, "noise": 2},
+        {"image": "d.png", "face": [0, 2]},
     )
     options = InvertOptions(Damage("inpaint"), photographs=Photographs(jobs=lines), seeds=Seeds(seed=9))
-    a, b = collect(options, default=Path(), device_count=1).jobs
+    a, b, c, d = collect(options, default=Path(), device_count=1).jobs
+    assert (c.crop, c.completion.fidelity, c.completion.noise, d.faces.face) == ("0,0,64,64", 1.0, 2.0, (0, 2))
     assert (a.path, a.damage.tasks, a.damage.sigma) == (tmp_path / "a.png", {"deblur", "colorize"}, 2.0)
     assert (a.inversion.steps, a.inversion.latent_dist_reg_weight, a.seeds) == (7, 1.0, (4,))
     assert (b.path, b.damage.mask, b.faces.face) == (Path("/b.png"), tmp_path / "m.png", 1)

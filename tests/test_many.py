@@ -64,7 +64,7 @@ def test_a_folder_of_photographs(whole):
     header, *rest = events(whole)
     assert header["settings"]["batch_size"] == 2 and header["settings"]["damage"]["task"] == "inpaint"
     last = [line for line in rest if line["state"] == "finished"][-1]
-    assert last["image"].endswith(".png") and np.isfinite(last["result"]["against_truth"]["lpips"])
+    assert last["image"].endswith(".png") and np.isfinite(last["result"]["restoration"]["against_truth"]["lpips"])
     with Image.open(whole / "contact_sheet.png") as sheet:
         assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 16) + 8)
         tile = np.asarray(sheet)[16:112, 288 + 8 : 288 + 8 + 96]

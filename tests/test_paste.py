@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from jaxgan import tension
 from jaxgan.photos import alignment, paste, tone
 
 CASES = Path(__file__).parent / "cases"
@@ -173,11 +174,47 @@ def test_low_frequencies_are_the_observed_ones():
     matched = paste.with_low_frequencies_of(observed, restored)
     np.testing.assert_allclose(matched.mean(axis=(0, 1)), [120, 100, 90], atol=1)
     assert np.std(matched[..., 0]) == pytest.approx(np.std(restored[..., 0]), rel=0.05)  # the detail stays
-    known = np.ones((64, 64), np.float32)
-    known[20:40, 20:40] = 0
-    observed[20:40, 20:40] = 255  # a hole: what is in it does not count
-    again = paste.with_low_frequencies_of(observed, restored, known)
-    np.testing.assert_allclose(again.astype(int), matched, atol=6)
+
+
+def test_holes_with_and_without_a_face_are_splines_of_the_residual():
+    """In the hole X + the spline of photo - X; here of a face that is one colour, so that X is its fade alone."""
+    photo = pattern(200, 240, sigma=5)
+    _, placement = cut(photo, 64, side=120, centre=(80, 100))
+    face = paste.RestoredFace(np.full((64, 64, 3), 204, np.uint8), placement)
+    hole = np.zeros((200, 240), bool)
+    for part in (np.s_[90:110, 70:100], np.s_[60:66, 25:60], np.s_[150:160, 180:230]):  # inside, at the border, beyond
+        hole[part] = True
+    y, x = np.mgrid[:200, :240] + 0.5
+    u = np.stack([x, y, np.ones_like(x)], axis=-1) @ (placement.to_aligned / 64).T
+    t = np.clip(np.minimum(u, 1 - u) / paste.FADE, 0, 1)
+    fade = 0.8 * np.prod(t * t * (3 - 2 * t), axis=-1)[..., None]
+    expected = fade + tension.fill(photo / 255 - fade, hole, 0.029 * 120)  # the only face's side
+    filled = paste.fill_holes(photo, hole, [face], tone=None)
+    np.testing.assert_allclose(filled, np.clip(255 * expected, 0, 255), atol=0.51)  # rounding, and float32
+    alone = paste.fill_holes(photo, hole, [], tone=None)
+    expected = tension.fill(photo / 255, hole, 0.029 * 100)  # half the shorter side
+    np.testing.assert_allclose(alone, np.clip(255 * expected, 0, 255), atol=0.51)
+
+
+@pytest.mark.parametrize("toned", [False, True])
+def test_large_holes_take_the_membrane_of_the_residual_instead(monkeypatch, toned):
+    photo = pattern(sigma=20)
+    photo = np.repeat(photo[..., :1], 3, axis=2) if toned else photo
+    aligned, placement = cut(photo, 256)
+    hole = np.zeros(photo.shape[:2], bool)
+    hole[200:300, 250:340] = hole[20:25, 30:90] = True
+    found = tone.find_tone(photo, hole)
+    assert (found is not None) == toned
+    damaged, face = np.where(hole[..., None], np.uint8(255), photo), paste.RestoredFace(aligned, placement)
+    solved = paste.fill_holes(damaged, hole, [face], tone=found)
+    monkeypatch.setattr(tension, "LARGEST_SOLVE", 1000)  # the small hole beside the face is still solved
+    filled = paste.fill_holes(damaged, hole, [face], tone=found)
+    small = np.zeros_like(hole)
+    small[20:25, 30:90] = True
+    np.testing.assert_array_equal(filled[small], solved[small])
+    assert (filled[hole & ~small] != solved[hole & ~small]).any()
+    assert psnr(filled[hole], photo[hole]) > 35  # measured: 55.3 and 55.5 dB
+    np.testing.assert_array_equal(filled[~hole], photo[~hole])
 
 
 def test_a_mask_of_the_crop_goes_to_the_photo():

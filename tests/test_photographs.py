@@ -1,21 +1,25 @@
 """Photographs in, photographs out: the commands `align` and `invert --paste-back`, through `main`."""
 
+import dataclasses
 import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw
+from scipy import ndimage
 
 from experiments import align, invert
-from experiments.options import Damage, FaceChoice
+from experiments.options import Completion, Damage, FaceChoice
 from experiments.restore import crops, degrade, paste_back
 from experiments.restore import faces as face_choice
 from experiments.restore.jobs import Job
 from jaxgan import InversionConfig, images
+from jaxgan.errors import UserError
 from jaxgan.photos import alignment, deep_png, faces, paste, photo_files
 
 needs_dlib = pytest.mark.skipif(
@@ -223,7 +227,8 @@ def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_f
     """What the pipeline hands on for a photograph with one face."""
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
     inversion = InversionConfig.for_task(damage.hardest_task)
-    return Job(path, path.parent, damage, faces, already_aligned, inversion, (0,), paste_format, 25, 30.0, {})
+    asked = (damage, Completion(), faces, already_aligned, None, inversion)
+    return Job(path, path.parent, *asked, (0,), paste_format, 25, 30.0, {})
 
 
 def finished(job: Job):
@@ -234,6 +239,7 @@ def finished(job: Job):
         run.mkdir()
         redder = np.clip(crop.pixels + np.array([30, 0, 0]), 0, 255).astype(np.uint8)
         images.write_png(run / "reconstruction.png", redder)
+        images.write_png(run / "restoration.png", redder)
         runs.append((crop, run))
     return runs
 
@@ -292,7 +298,7 @@ def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsy
     assert "hides nothing of the face" in refused(capsys, invert.main, *base, "--mask", tmp_path / "beside.png")
     assert "hides all of face 0" in refused(capsys, invert.main, *base, "--mask", tmp_path / "over.png")
     message = refused(capsys, invert.main, *base, "--mask", tmp_path / "other.png")
-    assert "is 90x100; expected 64x64, the size of the aligned image" in message and "or 512x512" in message
+    assert "is 90x100; expected 128x128, the size of the aligned image" in message and "or 512x512" in message
     assert not (tmp_path / "out").exists()
     # Pasted together, the photo is repaired beside the face, too.
     assert invert.main([str(part) for part in [*base, "--mask", tmp_path / "beside.png", "--paste-back"]]) == 0
@@ -318,6 +324,75 @@ def test_a_toned_photo_is_observed_gray(tmp_path):
     _, assumed = degrade.degradations(job.damage, 64, crop.mask)
     observed = jnp.asarray(images.to_float(crop.pixels))
     np.testing.assert_allclose(assumed(observed), observed, atol=1e-6)
+
+
+def test_several_faces_are_chosen_by_their_numbers(monkeypatch):
+    found = [
+        SimpleNamespace(landmarks=np.random.default_rng(i).uniform(0, 99, (68, 2)), box=(0, 0, 9, 9), score=1.0)
+        for i in range(3)
+    ]
+    monkeypatch.setattr(faces, "find_faces", lambda photo, model, *, thorough: found if thorough else found[:1])
+    choice = FaceChoice(face=(0, 2))
+    chosen = face_choice.choose(sample(), Path("us.jpg"), choice, print)
+    assert [face.index for face in chosen] == [0, 2] and choice.may_be_several
+    with pytest.raises(UserError, match="us.jpg: there is no face 3, 7; found 3, numbered from 0"):
+        face_choice.choose(sample(), Path("us.jpg"), FaceChoice(face=(3, 1, 7)), print)
+    assert not FaceChoice(face=1).may_be_several
+
+
+def test_a_square_of_the_photo_is_taken_instead_of_a_face(tmp_path, capsys, tiny_network):
+    Image.fromarray(sample()).save(tmp_path / "photo.png")
+    base = ["--task", "inpaint", "--mask-kind", "half", "--image", tmp_path / "photo.png", "--model", tiny_network]
+    base += ["--output", tmp_path / "out", "--steps", "6", "--snapshot-every", "3"]
+    assert "lies outside the photo" in refused(capsys, invert.main, *base, "--crop", "600,0,700,100")
+    assert not (tmp_path / "out").exists()
+    command = [*base, "--crop", "210,110,242,142", "--paste-back"]
+    assert invert.main([str(part) for part in command]) == 0
+    # Each pixel stands for 2x2 of the photo, which the recipe weights by Lanczos. Measured: 1.4 levels; one crop pixel
+    # beside it, 10.
+    truth = photo_files.read_photo(tmp_path / "out" / "truth.png").astype(int)
+    assert np.abs(truth - images.resize(np.ascontiguousarray(sample()[110:142, 210:242]), 16)).mean() < 4
+    changed = (photo_files.read_photo(tmp_path / "out" / "restored.png") != sample()).any(axis=-1)
+    rows, columns = np.nonzero(changed)  # in the right half of the square
+    assert rows.min() >= 110 and rows.max() < 142 and columns.min() >= 226 - 1 and columns.max() < 242
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["settings"]["crop"] == "210,110,242,142"
+
+
+def test_a_mask_of_the_other_convention_is_noticed_and_inverted(tmp_path):
+    Image.fromarray(sample()).save(tmp_path / "photo.png")
+    mask = np.zeros((512, 512), np.uint8)
+    mask[120:150, 200:250] = 255
+    Image.fromarray(mask).save(tmp_path / "white_is_hole.png")
+    damage = Damage("inpaint", mask=tmp_path / "white_is_hole.png")
+    with pytest.raises(UserError, match=r"hides 99% of the picture; .* \(--invert-mask\)"):
+        crops.load(job_of(tmp_path / "photo.png", damage), NETWORK, say=print)
+    damage = dataclasses.replace(damage, invert_mask=True)
+    np.testing.assert_array_equal(crops.photograph_hole(damage, (512, 512, 3), 64), mask > 0)
+    (crop,) = crops.load(job_of(tmp_path / "photo.png", damage), NETWORK, say=print)
+    assert 0.02 < (crop.mask == 0).mean() < 0.3
+
+
+def test_the_noise_of_a_blurred_photo_is_estimated_and_told(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 6, (512, 512, 3))
+    blurred = ndimage.gaussian_filter(sample().astype(float), (4, 4, 0))
+    Image.fromarray(np.clip(np.rint(blurred + noise), 0, 255).astype(np.uint8)).save(tmp_path / "photo.png")
+    lines = []
+    job = job_of(tmp_path / "photo.png", Damage("deblur", already_degraded=True))
+    (crop,) = crops.load(job, NETWORK, say=lines.append)
+    # 1.2 pixels of the photo become one of the crop: less noise than its 6 levels. Measured: 4.0.
+    assert 2 < crop.noise < 6 and f"face 0: its noise is estimated at {crop.noise:.2f} levels of 255" in lines[-1]
+    stated = dataclasses.replace(job, completion=Completion(noise=3.0))
+    assert crops.load(stated, NETWORK, say=print)[0].noise is None
+
+
+def test_it_is_told_where_a_face_stays_as_soft_as_the_network(tmp_path):
+    Image.fromarray(sample()).save(tmp_path / "photo.png")
+    for task, told in (("deblur", True), ("inpaint", False)):
+        job, lines = job_of(tmp_path / "photo.png", Damage(task)), []
+        runs = finished(job)
+        paste_back.write(job, runs, 64, say=lines.append)
+        assert any("it stays as soft as the network" in line for line in lines) == told
+        (tmp_path / "run-0").rename(tmp_path / task)
 
 
 def test_an_aligned_crop_is_pasted_over_all_of_itself(tmp_path):

@@ -52,7 +52,7 @@ def test_a_contact_sheet_shows_the_best_of_every_face_and_counts_the_others(tmp_
     monkeypatch.setattr(contact_sheet, "MOST", 3)
     contact_sheet.write(tmp_path / "sheet.png", [tmp_path / name for name in "abc"])
     sheet = photo_files.read_photo(tmp_path / "sheet.png")
-    assert sheet.shape == (96 + 16, 4 * (3 * 96) + 3 * 8, 3)  # two of b, and the tile that says "and 1 more"
-    levels = [sheet[60, 296 * column + 2 * 96 + 48, 0] for column in range(4)]
-    assert levels == [0, 50, 150, 255]
+    assert sheet.shape == (2 * (96 + 16) + 8, 3 * (4 * 96) + 2 * 8, 3)  # two of b; below, "and 1 more"
+    levels = [sheet[60, 392 * column + 2 * 96 + 48, 0] for column in range(3)]
+    assert levels == [0, 50, 150] and (sheet[136:] == 255).all()
     assert (sheet[16:, :96] == 255).all()  # there is no truth.png

@@ -69,11 +69,11 @@ def test_folders_of_something_else_are_never_touched(option, tmp_path):
 
 @pytest.mark.parametrize("option", [{}, {"resume": True}, {"overwrite": True}])
 @pytest.mark.parametrize(
-    ("record", "version"), [({"settings": {}, "finished": None}, 1), ({**run_folders.FORMAT, "format_version": 3}, 3)]
+    ("record", "version"), [({"settings": {}, "finished": None}, 1), ({**run_folders.FORMAT, "format_version": 4}, 4)]
 )
 def test_folders_of_another_version_are_refused_in_a_line(option, record, version, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(record))
-    said = rf"holds a run of another version of this program \(format {version}, this version reads 2\); choose another"
+    said = rf"holds a run of another version of this program \(format {version}, this version reads 3\); choose another"
     with pytest.raises(UserError, match=said):
         claim(tmp_path, **option)
     with pytest.raises(UserError, match=said):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax
 
 from experiments import interrupts
-from experiments.restore import degrade
+from experiments.restore import completion, degrade
 from experiments.restore.face_run import Work, explain_how_to_go_on
 from experiments.runs import report
 from jaxgan import inversion, inversion_loop
@@ -68,6 +68,7 @@ class Engine:
                 observed=work.observed,
                 result=result,
                 degraded_again=degrade.apply(work.assumed, result.image),
+                restoration=completion.complete(work, result.image),
                 lpips=self.lpips,
                 config=work.settings,
             )

@@ -87,7 +87,7 @@ def restore(address: str, engine: Engine, jobs: Sequence[Job], record: Manifest)
         with tqdm.tqdm(total=len(jobs), unit="photograph", file=sys.stderr) as bar:
             while waiting or running:
                 for part in waiting:
-                    running[task.remote(networks, part, batch_size, os.getcwd(), record.sizes)] = part
+                    running[task.remote(networks, part, batch_size, engine.label, os.getcwd(), record.sizes)] = part
                 waiting = []
                 (done,), _ = ray.wait(list(running), num_returns=1)
                 part = running.pop(done)
@@ -134,7 +134,12 @@ def _put_losses_on_record(record: Manifest, jobs: Sequence[Job], error: Exceptio
 
 
 def _restore_part(
-    networks: tuple[Generator, LPIPS], jobs: list[Job], batch_size: int | str, directory: str, sizes: dict[str, int]
+    networks: tuple[Generator, LPIPS],
+    jobs: list[Job],
+    batch_size: int | str,
+    label: int | None,
+    directory: str,
+    sizes: dict[str, int],
 ) -> Events:
     """A task: restores some photographs on one device, from wherever an earlier attempt was lost."""
     import absl.logging
@@ -143,7 +148,7 @@ def _restore_part(
     programs.keep()
     os.chdir(directory)
     generator, lpips = jax.device_put(networks)
-    engine = Engine(generator, lpips, tuple(jax.local_devices()[:1]), batch_size)
+    engine = Engine(generator, lpips, tuple(jax.local_devices()[:1]), batch_size, label)
     events = Events(sizes)
     events.failures = restore_many(engine, jobs, events, quiet=True)
     return events

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.options import FaceChoice
+from experiments import validation
+from experiments.options import Damage, FaceChoice
 from experiments.restore import degrade
-from experiments.restore.faces import ChosenFace, choose, quad_of, warn_if_cut
+from experiments.restore.faces import choose, quad_of, warn_if_cut
 from experiments.restore.jobs import Job
 from jaxgan import images
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.photos import alignment, paste, photo_files
-from jaxgan.photos.alignment import Placement
+from jaxgan.photos import alignment, noise, paste, photo_files
+from jaxgan.photos.alignment import AlignmentQuad, Placement
 from jaxgan.photos.mask_files import read_mask
 
 MISSING_FROM = 0.1
@@ -30,6 +31,7 @@ class Crop(NamedTuple):
     pixels: np.ndarray  # uint8 [resolution, resolution, 3]
     mask: np.ndarray | None  # float32 [resolution, resolution], 1 where observed; None unless inpainting
     placement: Placement
+    noise: float | None = None  # estimated standard deviation in 8-bit levels; None where it is not needed
 
 
 def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) -> list[Crop]:
@@ -52,12 +54,15 @@ def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) ->
         say(f"{job.path}: {hint}.")
     photo = photo_files.to_8_bits(file)
     del file  # a photograph of 16 bits takes twice the memory
-    hole = photograph_hole(job.damage.mask, photo.shape, generator.resolution)
+    hole = photograph_hole(job.damage, photo.shape, generator.resolution)
     if hole is not None:
         photo = paste.fill_holes(photo, hole, [], tone=None)
-    crops = cut(photo, job.path, job.faces, generator, already_aligned=job.already_aligned, say=say)
+    aligned = job.already_aligned
+    crops = cut(photo, job.path, job.faces, generator, already_aligned=aligned, crop=job.crop, say=say)
     if "colorize" in job.damage.tasks and job.damage.already_degraded:
         crops = [crop._replace(pixels=_gray(crop.pixels)) for crop in crops]  # a gray photo may be toned
+    if "deblur" in job.damage.tasks and job.damage.already_degraded and job.completion.noise is None:
+        crops = [_with_noise(photo, crop, job.path, say) for crop in crops]
     if "inpaint" not in job.damage.tasks:
         return crops
     if hole is None:
@@ -73,6 +78,7 @@ def cut(
     generator: GeneratorConfig,
     *,
     already_aligned: bool,
+    crop: str | None = None,
     say: Callable[[str], None],
 ) -> list[Crop]:
     """Cuts faces out of a photograph.
@@ -83,13 +89,18 @@ def cut(
       faces: which ones.
       generator: its resolution and alignment scale are used.
       already_aligned: the photograph is a square face crop as a whole.
+      crop: a square instead of faces, see `validation.crop_box`.
       say: called with a line for the user.
     Raises:
       UserError: no such face, or the crop is not square.
     """
     if already_aligned:
         return [_whole_photo(path, photo, generator.resolution)]
-    return [_crop(path, photo, face, generator, say) for face in choose(photo, path, faces, say)]
+    if crop is not None:
+        quad = alignment.quad_from_box(*validation.crop_box(crop))
+        return [_crop(f"{path}: crop {crop}", photo, 0, quad, generator.resolution, say)]
+    chosen = [(face.index, quad_of(face, path, generator.alignment_scale)) for face in choose(photo, path, faces, say)]
+    return [_crop(f"{path}: face {index}", photo, index, quad, generator.resolution, say) for index, quad in chosen]
 
 
 def _damaged_ones(job: Job, crops: list[Crop], say: Callable[[str], None]) -> list[Crop]:
@@ -108,22 +119,22 @@ def _damaged_ones(job: Job, crops: list[Crop], say: Callable[[str], None]) -> li
     return [crop for crop in crops if not crop.mask.all()]
 
 
-def photograph_hole(mask_file: Path | None, photo_shape: tuple[int, ...], resolution: int) -> np.ndarray | None:
+def photograph_hole(damage: Damage, photo_shape: tuple[int, ...], resolution: int) -> np.ndarray | None:
     """What a mask hides of the whole photograph: bool `[H, W]`; None if there is no mask, or it is one of the crop.
 
     Raises:
       UserError: the mask is of neither size.
     """
-    if mask_file is None:
+    if damage.mask is None:
         return None
-    mask = read_mask(mask_file)
+    mask = read_mask(damage.mask, invert=damage.invert_mask)
     height, width = photo_shape[:2]
     if mask.shape == (height, width):
         return mask < 0.5
     if mask.shape == (resolution, resolution):
         return None
     raise UserError(
-        f"{mask_file} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "
+        f"{damage.mask} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "
         f"aligned image (truth.png of a run shows what the mask is laid over), or {width}x{height}, that of the photo."
     )
 
@@ -140,17 +151,25 @@ def _whole_photo(path: Path, photo: np.ndarray, resolution: int) -> Crop:
 
 
 def _crop(
-    path: Path, photo: np.ndarray, face: ChosenFace, generator: GeneratorConfig, say: Callable[[str], None]
+    label: str, photo: np.ndarray, index: int, quad: AlignmentQuad, resolution: int, say: Callable[[str], None]
 ) -> Crop:
     size = (photo.shape[1], photo.shape[0])
-    quad = quad_of(face, path, generator.alignment_scale)
-    warn_if_cut(quad, photo, f"{path}: face {face.index}", say)
+    warn_if_cut(quad, photo, label, say)
     try:
-        plan = alignment.plan_alignment(quad, size, generator.resolution)
+        plan = alignment.plan_alignment(quad, size, resolution)
     except ValueError as error:
-        raise UserError(f"{path}: face {face.index}: {error}") from None
-    pixels = alignment.cut(photo, quad, generator.resolution)
-    return Crop(face.index, pixels, None, alignment.placement(plan, size, generator.resolution))
+        raise UserError(f"{label}: {error}") from None
+    pixels = alignment.cut(photo, quad, resolution)
+    return Crop(index, pixels, None, alignment.placement(plan, size, resolution))
+
+
+def _with_noise(photo: np.ndarray, crop: Crop, path: Path, say: Callable[[str], None]) -> Crop:
+    estimate = noise.estimate_noise(photo, crop.placement)
+    say(
+        f"{path}: face {crop.index}: its noise is estimated at {estimate:.2f} levels of 255 at the size of "
+        f"{len(crop.pixels)} pixels; --noise states another."
+    )
+    return crop._replace(noise=estimate)
 
 
 def _crop_mask(path: Path, hole: np.ndarray, crop: Crop) -> np.ndarray:

@@ -40,6 +40,8 @@ class Work:
       checkpoint_seconds: time between two checkpoints.
       reached: state and losses that an earlier process left; None at the beginning.
       progress: reached by this process since; None until its first chunk.
+      noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
+      fidelity: of the restoration, see `jaxgan.restore`.
     """
 
     run: RunFolder
@@ -52,6 +54,8 @@ class Work:
     checkpoint_seconds: float
     reached: tuple[InversionState, LossTerms] | None = None
     progress: Progress | None = None
+    noise: float | None = None
+    fidelity: float = 0.0
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @property

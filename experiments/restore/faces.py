@@ -46,9 +46,7 @@ def choose(photo: np.ndarray, path: Path, choice: FaceChoice, say: Callable[[str
         return [read_landmarks(file, index) for index, file in enumerate(choice.landmarks)]
     try:
         # An exact number counts all faces there are, as `all` does.
-        found = faces.find_faces(
-            photo, choice.landmarks_model, thorough=choice.face == "all" or isinstance(choice.face, int)
-        )
+        found = faces.find_faces(photo, choice.landmarks_model, thorough=choice.face != "largest")
     except faces.NoFaceError as error:
         raise UserError(
             f"{path}: {error}; or show where it is: --eyes x1,y1,x2,y2 with the centres of both eyes in pixels, "
@@ -60,12 +58,12 @@ def choose(photo: np.ndarray, path: Path, choice: FaceChoice, say: Callable[[str
     ]
     if choice.face == "all":
         return chosen
-    if isinstance(choice.face, int):
-        if choice.face >= len(found):
-            raise UserError(
-                f"{path}: there is no face {choice.face}; found {len(found)}, numbered from 0 (largest first)."
-            )
-        return [chosen[choice.face]]
+    if absent := [str(number) for number in choice.numbers if number >= len(found)]:
+        raise UserError(
+            f"{path}: there is no face {', '.join(absent)}; found {len(found)}, numbered from 0 (largest first)."
+        )
+    if choice.numbers:
+        return [chosen[number] for number in choice.numbers]
     if len(found) > 1:
         equal = sum(face.width > (1 - EQUAL) * found[0].width for face in found) > 1
         which = f"the surest of those of equal size, around {_place(found[0])}" if equal else "the largest"

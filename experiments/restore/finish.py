@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from experiments.restore import paste_back
@@ -34,13 +35,18 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
 
 
 def _keep_best(face: ClaimedFace) -> None:
-    """Copies the run whose degraded image is nearest to the observation (in LPIPS) into the folder around them all.
+    """Copies the run whose degraded reconstruction is nearest to the observation into the folder around them all.
 
     Its config.json, written last, lists the others under "restarts".
     """
-    distances = {run.path.name: run_folders.result(run.path)["against_observed"]["lpips"] for run in face.runs}
+    distances = {run.path.name: _distance(run.path) for run in face.runs}
     best = min(face.runs, key=lambda run: distances[run.path.name]).path
     shutil.copytree(best, face.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
     shutil.rmtree(face.folder / "latents", ignore_errors=True)
     shutil.copytree(best / "latents", face.folder / "latents")
     run_folders.copy_record(best, face.folder, kept=best.name, restarts=distances)
+
+
+def _distance(run: Path) -> float:
+    """LPIPS between the observation and the degraded reconstruction: every restoration keeps to the observation."""
+    return run_folders.result(run)["reconstruction"]["against_observed"]["lpips"]

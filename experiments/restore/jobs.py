@@ -7,17 +7,19 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments import validation
 from experiments.cli import Mistakes, say
-from experiments.options import Damage, FaceChoice, InvertOptions
+from experiments.options import Completion, Damage, FaceChoice, InvertOptions
 from experiments.restore import json_values
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.photos.finding import find_photos
 
 OF_ONE_JOB = {
     "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),
+    "completion": tuple(field.name for field in dataclasses.fields(Completion)),
+    "photographs": ("crop",),
     "faces": ("face",),
     "seeds": ("seed",),
     "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
@@ -32,26 +34,28 @@ class Job:
     Attributes:
       path: the file.
       folder: where its results go; its name is that of the photograph among others.
-      damage, faces, already_aligned: as the user gave them.
+      damage, completion, faces, already_aligned, crop: as the user gave them.
       inversion: settings of the inversion of every face.
       seeds: one or more; each has a folder of its own if there are several.
       paste_format: format of the whole photograph that is pasted together, None for none.
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
-      networks: where the networks were loaded from, for the record.
+      networks: where the networks were loaded from, and the label, for the record.
     """
 
     path: Path
     folder: Path
     damage: Damage
+    completion: Completion
     faces: FaceChoice
     already_aligned: bool
+    crop: str | None
     inversion: InversionConfig
     seeds: tuple[int, ...]
     paste_format: str | None
     snapshot_every: int
     checkpoint_seconds: float
-    networks: dict[str, str]
+    networks: dict[str, Any]
 
     @classmethod
     def of(cls, path: Path, folder: Path, options: InvertOptions) -> Job:
@@ -60,14 +64,16 @@ class Job:
             path=path,
             folder=folder,
             damage=options.damage,
+            completion=options.completion,
             faces=options.faces,
             already_aligned=options.photographs.already_aligned,
+            crop=options.photographs.crop,
             inversion=options.loop.config(options.damage.hardest_task),
             seeds=options.seeds.all,
             paste_format=options.output.paste_format if options.output.paste_back else None,
             snapshot_every=options.output.snapshot_every,
             checkpoint_seconds=options.output.checkpoint_seconds,
-            networks={"model": options.networks.model, "lpips": str(options.networks.lpips)},
+            networks=dataclasses.asdict(options.networks) | {"lpips": str(options.networks.lpips)},
         )
 
     @property

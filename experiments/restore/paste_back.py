@@ -27,8 +27,9 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     photo = photo_files.read(job.path)
     pixels = _pasted(
         photo.pixels,
-        [(crop, photo_files.read_photo(run / "reconstruction.png")) for crop, run in faces],
-        photograph_hole(job.damage.mask, photo.pixels.shape, resolution),
+        [crop for crop, _ in faces],
+        [paste.RestoredFace(_image(crop, run, job.damage.tasks), crop.placement) for crop, run in faces],
+        photograph_hole(job.damage, photo.pixels.shape, resolution),
         job.damage.tasks,
     )
     path = run_folders.restored(job.folder, job.paste_format)
@@ -39,49 +40,53 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     same = ", the others are equal" if others_are_equal else ""
     count = f"{len(faces)} face{'s' * (len(faces) != 1)}"
     say(f"{path}: {count} put back; {changed:.1%} of the pixels differ{same}.")
+    if "colorize" in job.damage.tasks:
+        notes.append("only the faces have colours, which fade out towards the borders of their squares")
     for note in [*notes, *_blurred(faces, job.damage.tasks)]:
         say(f"{job.path}: {note}.")
     return path
 
 
+def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:
+    """The image of a face that the photograph needs.
+
+    Of a face that is deblurred this is the restoration; where holes are filled or colours added, the photograph itself
+    is completed by the reconstruction; and where a face is replaced without need, it gets the photograph's light.
+    """
+    name = "restoration.png" if "deblur" in tasks else "reconstruction.png"
+    image = photo_files.read(run / name).pixels  # alpha, which a network may have made, left aside
+    return image if tasks else paste.with_low_frequencies_of(crop.pixels, image)
+
+
 def _pasted(
-    pixels: np.ndarray, faces: list[tuple[Crop, np.ndarray]], hole: np.ndarray | None, tasks: frozenset[str]
+    pixels: np.ndarray,
+    crops: list[Crop],
+    faces: list[paste.RestoredFace],
+    hole: np.ndarray | None,
+    tasks: frozenset[str],
 ) -> np.ndarray:
     """Undoes each task where it was undone in the crops; a hole is filled beside the faces, too."""
     if "deblur" in tasks or not tasks:
         photo_tone = tone.find_tone(pixels, hole)
         if hole is not None:
             pixels = paste.fill_holes(pixels, hole, [], tone=photo_tone)
-        matched = [
-            paste.RestoredFace(_matched(crop, image, keep_colours="colorize" in tasks), crop.placement)
-            for crop, image in faces
-        ]
-        return paste.replace_faces(pixels, matched, tone=None if "colorize" in tasks else photo_tone)
-    restored = [paste.RestoredFace(image, crop.placement) for crop, image in faces]
+        return paste.replace_faces(pixels, faces, tone=None if "colorize" in tasks else photo_tone)
     if "inpaint" in tasks:
         if hole is None:
-            holes = [paste.hole_of_mask(crop.mask, crop.placement, pixels.shape) for crop, _ in faces]
+            holes = [paste.hole_of_mask(crop.mask, crop.placement, pixels.shape) for crop in crops]
             hole = np.logical_or.reduce(holes)
-        pixels = paste.fill_holes(pixels, hole, restored, tone=tone.find_tone(pixels, hole))
-    return paste.colour_faces(pixels, restored) if "colorize" in tasks else pixels
+        pixels = paste.fill_holes(pixels, hole, faces, tone=tone.find_tone(pixels, hole))
+    return paste.colour_faces(pixels, faces) if "colorize" in tasks else pixels
 
 
 def _blurred(faces: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:
     """A word on faces that the photograph shows larger than the generator makes them, where they are replaced."""
     if tasks and "deblur" not in tasks:
         return []
+    sizes = [(crop.index, crop.placement.size, crop.placement.pixels_per_pixel) for crop, _ in faces]
     return [
-        f"face {crop.index} is {crop.placement.size * crop.placement.pixels_per_pixel:.0f} pixels wide in the photo, "
-        f"{crop.placement.size} as the network makes it: it is softer than the photo may have been"
-        for crop, _ in faces
-        if crop.placement.pixels_per_pixel > 2
+        f"face {index} is {size * factor:.0f} pixels wide in the photo, {size} as the network makes it: it stays as "
+        "soft as the network"
+        for index, size, factor in sizes
+        if factor > 1
     ]
-
-
-def _matched(crop: Crop, image: np.ndarray, *, keep_colours: bool) -> np.ndarray:
-    """The restored face in the photograph's brightness, and in its colours unless those were what was missing."""
-    observed = crop.pixels
-    if keep_colours:
-        shift = (observed.astype(np.float32) - image.astype(np.float32)).mean(axis=-1)
-        observed = np.clip(np.rint(image + shift[..., None]), 0, 255).astype(np.uint8)
-    return paste.with_low_frequencies_of(observed, image, crop.mask)

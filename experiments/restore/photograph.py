@@ -118,13 +118,15 @@ def _works(
                 key=run_settings.key_for(seed, job.path, face.crop.index),
                 snapshot_every=job.snapshot_every,
                 checkpoint_seconds=job.checkpoint_seconds,
+                noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
+                fidelity=job.completion.fidelity,
                 reached=run.restore(generator, job.inversion) if resume else None,
             )
 
 
 def has_face_folders(job: Job) -> bool:
     """Whether every face has a folder of its own inside the photograph's."""
-    return job.faces.may_be_several and not job.already_aligned
+    return job.faces.may_be_several and not job.already_aligned and job.crop is None
 
 
 def is_complete(job: Job) -> bool:
@@ -160,9 +162,11 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "image": str(job.path),
             "image_sha256": checkpoints.sha256(job.path),
             "already_aligned": job.already_aligned,
+            "crop": job.crop,
             "faces": dataclasses.asdict(job.faces),
             "landmarks_sha256": [checkpoints.sha256(file) for file in job.faces.landmarks],
             "damage": dataclasses.asdict(job.damage),
+            "completion": dataclasses.asdict(job.completion),
             "mask_sha256": None if mask is None else checkpoints.sha256(mask),
             "seed": seed,
             "inversion": dataclasses.asdict(job.inversion),

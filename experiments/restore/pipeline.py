@@ -36,12 +36,24 @@ LOADED_AHEAD = 2
 
 
 class Engine(NamedTuple):
-    """Networks, and the devices that share a batch of so many faces ("auto": as many as fit into memory)."""
+    """Networks, and how they are run.
+
+    Attributes:
+      generator, lpips: the networks.
+      devices: share a batch.
+      batch_size: faces in it; "auto": as many as fit into memory.
+      label: class of a class-conditional generator; None for all of them.
+    """
 
     generator: Generator
     lpips: LPIPS
     devices: tuple[jax.Device, ...]
     batch_size: int | str
+    label: int | None = None
+
+    def prior(self, config: InversionConfig) -> Prior:
+        """What is known of the generator's latents."""
+        return optimization.make_prior(self.generator, config, label=self.label)
 
     def with_prior(self, prior: Callable[[InversionConfig], Prior]) -> batch_loop.Engine:
         """Whatever all faces of a batch share."""
@@ -71,7 +83,7 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
         total, initial = job.inversion.steps * len(works), sum(work.steps for work in works)
         with Progress.shown(title, total=total, initial=initial) as progress:
             if works:
-                prior = optimization.make_prior(engine.generator, job.inversion)
+                prior = engine.prior(job.inversion)
                 batch = engine.with_prior(lambda _: prior)
                 size = engine.batch_size
                 if size == "auto":
@@ -98,7 +110,7 @@ class _OfOne:
         self._progress.advance(works)
 
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
-        self._lines.append(f"{work.run.path}: {report.summary(metrics)}")
+        self._lines.append(report.summary(work.run.path, metrics))
 
     def failed(self, work: Work, error: FloatingPointError) -> None:
         raise FloatingPointError(f"{work.run.path}: {error} Start again with --overwrite.") from error
@@ -177,7 +189,7 @@ class _Many:
         """The prior, which groups share: it depends on the network and on the numbers of samples only."""
         kind = (config.w_samples, config.start_samples)
         if kind not in self._priors:
-            self._priors[kind] = optimization.make_prior(self._engine.generator, config)
+            self._priors[kind] = self._engine.prior(config)
         return self._priors[kind]
 
     def release(self) -> None:
@@ -226,7 +238,7 @@ class _Many:
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
         """Puts a face on record and, with the last one, the photograph."""
         photograph = self._forget(work)
-        self.say(f"{work.run.path}: {report.summary(metrics)}")
+        self.say(report.summary(work.run.path, metrics))
         if work.run.path != photograph.job.folder:
             self._record.write(_item(photograph.job, work), "finished", result=metrics)
         if photograph not in self._photograph_of.values():

@@ -13,15 +13,15 @@ from jaxgan.photos import photo_files
 
 TILE = 96
 """Side of a picture."""
-COLUMNS = 4
+COLUMNS = 3
 """Faces side by side."""
 MOST = 200
 """Faces on a sheet; the others are left out, and the sheet says so."""
-PICTURES = ("truth.png", "observed.png", "reconstruction.png")
+PICTURES = ("truth.png", "observed.png", "reconstruction.png", "restoration.png")
 
 
 def write(path: Path, folders: Sequence[Path]) -> None:
-    """Draws truth, observed and reconstruction of every finished face.
+    """Draws truth, observed, reconstruction and restoration of every finished face.
 
     Args:
       path: PNG to write; nothing is written if no face is finished.
@@ -37,7 +37,7 @@ def write(path: Path, folders: Sequence[Path]) -> None:
 
 
 def _strip(run: Path) -> np.ndarray:
-    """The pictures of a run side by side; white where the truth is not known."""
+    """The pictures of a run side by side; white where the truth is not known, or nothing was to be restored."""
     blank = np.full((TILE, TILE, 3), 255, np.uint8)
     files = [run / name for name in PICTURES]
     tiles = [pictures.thumbnail(photo_files.read_photo(file), TILE) if file.exists() else blank for file in files]

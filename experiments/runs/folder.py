@@ -23,7 +23,7 @@ from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.photos import photo_files
 
-FORMAT = {"format": "jaxgan-run", "format_version": 2}
+FORMAT = {"format": "jaxgan-run", "format_version": 3}
 """Stands in config.json: the mark of this program, without which a folder is never deleted."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,27 @@ from jaxgan.metrics import lpips_name, measure
 from jaxgan.optimization import LossTerms, lpips_size
 from jaxgan.photos import photo_files
 
+RESULTS = ("restoration", "reconstruction")
+"""A result's picture, and its metrics in config.json, have this name; the first of a run is what it was made for."""
+
 TILE = 256
 """Smallest side of a picture in a panel or animation; smaller images are enlarged."""
+
+
+class Restoration(NamedTuple):
+    """What was observed, completed by the reconstruction.
+
+    Attributes:
+      image: `[H, W, 3]`.
+      degraded_again: the image after the assumed degradation.
+      inverse: the name of the degradation's inverse; None if it has none, and the image is the reconstruction.
+      noise: standard deviation that it was told of, in 8-bit levels.
+    """
+
+    image: jax.Array
+    degraded_again: jax.Array
+    inverse: str | None
+    noise: float
 
 
 def write(
@@ -32,6 +52,7 @@ def write(
     observed: jax.Array,
     result: InversionResult,
     degraded_again: jax.Array,
+    restoration: Restoration | None,
     lpips: LPIPS,
     config: InversionConfig,
 ) -> dict[str, Any]:
@@ -43,25 +64,26 @@ def write(
       observed: what was observed of it.
       result: of the inversion.
       degraded_again: the reconstruction after the assumed degradation, to be compared with `observed`.
+      restoration: None where nothing was missing.
       lpips: for the metrics.
       config: the settings, for the weights of the loss terms.
     Returns:
       The metrics and facts that belong into config.json.
     """
     folder = run.path
-    measured = measure(
-        lpips, truth=truth, observed=observed, reconstruction=result.image, degraded_again=degraded_again
-    )
+    measured = {"reconstruction": _measured(lpips, truth, observed, result.image, degraded_again)}
+    images.write_png(folder / "observed.png", np.asarray(observed))
+    alpha = None if result.alpha is None else np.asarray(result.alpha)
+    images.write_png(folder / "reconstruction.png", np.asarray(result.image), alpha=alpha)
+    tiles = [("observed", observed), (_label("reconstruction", measured), result.image)]
     if truth is not None:
         images.write_png(folder / "truth.png", np.asarray(truth))
-    images.write_png(folder / "observed.png", np.asarray(observed))
-    images.write_png(folder / "reconstruction.png", np.asarray(result.image))
-    tiles = [] if truth is None else [("truth", truth)]
-    tiles += [
-        ("observed", observed),
-        ("reconstruction\n" + numbers(measured.get("against_truth")), result.image),
-        ("reconstruction degraded\n" + numbers(measured["against_observed"]), degraded_again),
-    ]
+    if restoration is not None:
+        images.write_png(folder / "restoration.png", np.asarray(restoration.image))
+        compared = _measured(lpips, truth, observed, restoration.image, restoration.degraded_again)
+        measured["restoration"] = {"inverse": restoration.inverse, "noise": restoration.noise, **compared}
+        tiles.append((_label("restoration", measured), restoration.image))
+        tiles += [] if truth is None else [("truth", truth)]
     images.write_png(folder / "panel.png", panel(tiles))
     frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
     images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
@@ -77,10 +99,14 @@ def write(
     }
 
 
-def summary(metrics: dict[str, Any]) -> str:
-    """The metrics in one line."""
-    parts = [f"{k.replace('_', ' ')}: {numbers(v)}" for k, v in metrics.items() if isinstance(v, dict)]
-    return "; ".join(parts) + f" (step {metrics['returned_step']})"
+def summary(folder: Path, metrics: dict[str, Any]) -> str:
+    """The pictures and the metrics of a run in one line."""
+    parts = []
+    for name in [name for name in RESULTS if name in metrics]:
+        pairs = {words: metrics[name].get(f"against_{words}") for words in ("truth", "observed")}
+        told = [f"against {words}: {numbers(measured)}" for words, measured in pairs.items() if measured is not None]
+        parts.append(f"{name}.png: {', '.join(told)}")
+    return f"{folder}/{'; '.join(parts)} (step {metrics['returned_step']})"
 
 
 def panel(tiles: Sequence[tuple[str, jax.Array | np.ndarray]]) -> np.ndarray:
@@ -98,11 +124,25 @@ def panel(tiles: Sequence[tuple[str, jax.Array | np.ndarray]]) -> np.ndarray:
     return pictures.sheet(tall, columns=len(tiles), bar=44)
 
 
-def numbers(measured: dict[str, float] | None) -> str:
+def numbers(measured: dict[str, Any] | None) -> str:
     """The metrics of a pair of pictures in a few words; none for no pair."""
     if measured is None:
         return ""
+    if measured["psnr"] is None:
+        return "equal"
     return f"{measured['psnr']:.1f} dB, {lpips_name(measured['lpips_size'])} {measured['lpips']:.3f}"
+
+
+def _measured(
+    lpips: LPIPS, truth: jax.Array | None, observed: jax.Array, image: jax.Array, degraded_again: jax.Array
+) -> dict[str, dict[str, Any]]:
+    """The metrics of a result; the PSNR of equal pictures is None, as JSON has no infinity."""
+    pairs = measure(lpips, truth=truth, observed=observed, reconstruction=image, degraded_again=degraded_again)
+    return {name: pair | ({"psnr": None} if math.isinf(pair["psnr"]) else {}) for name, pair in pairs.items()}
+
+
+def _label(name: str, measured: dict[str, dict[str, Any]]) -> str:
+    return f"{name}\n{numbers(measured[name].get('against_truth'))}"
 
 
 def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dict[str, np.ndarray]:
@@ -145,7 +185,8 @@ def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size:
 
 
 def _write_npz(path: Path, result: InversionResult) -> None:
-    """`ws` and `noise_0`, `noise_1`, ... (coarse to fine) for other programs."""
+    """`ws` and `noise_0`, `noise_1`, ... (coarse to fine); and `w`, what projectors write, as a batch of one `ws`."""
     with files.replacing(path) as partial, open(partial, "wb") as file:
         noise = {f"noise_{index}": np.asarray(map_) for index, map_ in enumerate(result.noise)}
-        np.savez(file, ws=np.asarray(result.ws), **noise)
+        ws = np.asarray(result.ws)
+        np.savez(file, ws=ws, w=ws[None], **noise)

@@ -1,18 +1,18 @@
 """Puts restored faces back into their photo: nothing but what was restored changes, and no seam is seen.
 
-A hole is filled with the face's image plus the membrane of that image's difference to the photo around the hole
-(Poisson cloning). A face that is replaced as a whole takes its low frequencies from the photo and fades out towards the
-border of the aligned square. A face that is coloured keeps the photo's luminance, the mean of R, G and B. In a photo
-without colours of its own, each new pixel takes the photo's tone.
+A hole is filled with X, the faces' images that fade out towards the borders of their aligned squares, plus the residual
+photo - X continued into the hole from around it, as a spline in tension: where there is no face, X is zero and the
+photo itself goes on. A face that is replaced as a whole fades out likewise. A face that is coloured keeps the photo's
+luminance, the mean of R, G and B. In a photo without colours of its own, each new pixel takes the photo's tone.
 
-References: Pérez, Gangnet, Blake, Poisson Image Editing, 2003; Burt, Adelson, A Multiresolution Spline With Application
-to Image Mosaics, 1983 (low frequencies pass over wide zones, high ones over narrow).
+References: Burt, Adelson, A Multiresolution Spline With Application to Image Mosaics, 1983 (low frequencies pass over
+wide zones, high ones over narrow).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -21,10 +21,11 @@ from jaxtyping import Bool, Float32, UInt, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from jaxgan import membrane
+from jaxgan import membrane, tension
 from jaxgan.photos import tone as tones
 from jaxgan.photos.alignment import Placement
 from jaxgan.photos.tone import Tone
+from jaxgan.restoration import with_luminance
 
 FADE = 0.15
 """Width of the zone where a replaced face fades out, as a share of the aligned square's side."""
@@ -32,6 +33,7 @@ FADE = 0.15
 MATCH = 1 / 16
 """Sigma of the low frequencies that a replaced face takes from the photo, as a share of the side."""
 
+_BLOCK = 4  # pixels: holes that are so far apart do not influence each other (see `tension.fill`)
 _STRIP_PIXELS = 1_000_000  # that many are worked on at once, as float32
 
 
@@ -61,37 +63,102 @@ def fill_holes(
     Raises:
       ValueError: the hole covers the whole photo.
     """
-    result, levels = photo.copy(), np.iinfo(photo.dtype).max
-    if not hole.any():
+    result, left = photo.copy(), hole.copy()
+    for part, side in _solvable(hole, faces):
+        inside, around, extend = tension.extension(part, tension.LENGTH * side)
+        x_inside, x_around = (_faces_at(pixels, faces, hole.shape) for pixels in (inside, around))
+        known = _levels(photo.reshape(-1, 3)[around])
+        if tone is not None:
+            x_inside, x_around, known = (values.mean(-1, keepdims=True) for values in (x_inside, x_around, known))
+        _put(result, part, x_inside + extend(known - x_around), tone)
+        left &= ~part
+    if not left.any():
         return result
     if tone is not None:
-        luminance = photo.mean(axis=-1, dtype=np.float32) / np.float32(levels)
-        filled = _filled(luminance, hole, faces, lambda values: values.mean(axis=-1))
-        result[hole] = np.rint(tones.apply(tone, filled[hole]) * levels)
+        filled = _membrane(_levels(photo).mean(-1), left, faces, lambda values: values.mean(axis=-1))
+        _put(result, left, filled[left][:, None], tone)
         return result
     for channel in range(3):
-        known = photo[..., channel].astype(np.float32) / np.float32(levels)
-        filled = _filled(known, hole, faces, itemgetter((..., channel)))
-        result[hole, channel] = np.clip(np.rint(filled[hole] * levels), 0, levels)
+        filled = _membrane(_levels(photo[..., channel]), left, faces, itemgetter((..., channel)))
+        _put(result[..., channel, None], left, filled[left][:, None], None)
     return result
 
 
-def _filled(
+def _levels(values: np.ndarray) -> np.ndarray:
+    """The values of a photo in [0, 1]."""
+    return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
+
+
+def _put(result: np.ndarray, hole: np.ndarray, values: np.ndarray, tone: Tone | None) -> None:
+    """Writes values [n, C] in [0, 1] into the hole, or the colours of a tone for their luminance."""
+    if tone is not None:
+        values = tones.apply(tone, values[..., 0].astype(np.float32))
+    levels = np.iinfo(result.dtype).max
+    result[hole] = np.clip(np.rint(values * levels), 0, levels)
+
+
+def _solvable(hole: np.ndarray, faces: Sequence[RestoredFace]) -> Iterator[tuple[np.ndarray, float]]:
+    """The parts of a hole for which the spline's equations are solved, those near faces first.
+
+    Yields:
+      For each face the part that is nearest to it and the side of its square in photo pixels; without a face one part,
+      and half the photo's shorter side. What is left is too large, see `tension.LARGEST_SOLVE`.
+    """
+    height, width = (-(-side // _BLOCK) for side in hole.shape)
+    padded = np.pad(hole, [(0, _BLOCK * count - side) for count, side in zip((height, width), hole.shape, strict=True)])
+    counts = padded.reshape(height, _BLOCK, width, _BLOCK).sum(axis=(1, 3), dtype=np.int32)
+    regions, number = ndimage.label(counts, np.ones((3, 3)))  # holes of two regions have a whole block between them
+    index = np.arange(1, number + 1)
+    sizes = ndimage.sum_labels(counts, regions, index)
+    centres = _BLOCK * (np.array(ndimage.center_of_mass(counts, regions, index)).reshape(-1, 2) + 0.5)
+    if faces:
+        sides = np.array([face.placement.size * face.placement.pixels_per_pixel for face in faces])
+        middles = np.stack([face.placement.corners.mean(axis=0)[::-1] for face in faces])
+        distances = np.linalg.norm(centres[:, None] - middles, axis=-1) / sides  # [regions, faces]
+    else:
+        sides, distances = np.array([min(hole.shape) / 2]), np.zeros((number, 1))
+    near_first = np.argsort(distances.min(axis=1), kind="stable")
+    near_first = near_first[sizes[near_first] <= tension.LARGEST_SOLVE]
+    solved = near_first[np.cumsum(sizes[near_first]) <= tension.LARGEST_SOLVE]
+    for face, side in enumerate(sides):
+        chosen = np.zeros(number + 1, bool)
+        chosen[1 + solved[distances[solved].argmin(axis=1) == face]] = True
+        if chosen.any():
+            blocks = np.repeat(np.repeat(chosen[regions], _BLOCK, axis=0), _BLOCK, axis=1)
+            yield hole & blocks[: hole.shape[0], : hole.shape[1]], float(side)
+
+
+def _faces_at(pixels: np.ndarray, faces: Sequence[RestoredFace], shape: tuple[int, int]) -> np.ndarray:
+    """The sum of all faces, each times its share, at some pixels of the photo: [n, 3] in [0, 1]."""
+    y, x = np.divmod(pixels, shape[1]) + np.float64(0.5)
+    total = np.zeros((len(pixels), 3))
+    for face, share in zip(faces, _shares([_fade_at(face.placement, x, y) for face in faces]), strict=True):
+        inside = share > 0
+        values = _values(face)
+        u, v = face.placement.to_aligned @ np.stack([x[inside], y[inside], np.ones(inside.sum())])
+        places = np.stack([v, u]) * (len(values) / face.placement.size) - 0.5
+        for channel in range(3):
+            sampled = ndimage.map_coordinates(values[..., channel], places, order=3, mode="nearest")
+            total[inside, channel] += share[inside] * sampled
+    return total
+
+
+def _membrane(
     known: Float32[np.ndarray, "H W"],
     hole: Bool[np.ndarray, "H W"],
     faces: Sequence[RestoredFace],
     part: Callable[[np.ndarray], np.ndarray],
 ) -> Float32[np.ndarray, "H W"]:
     """Fills the hole of one channel of the photo, for which `part` takes the values [size, size] of a face."""
-    filled = membrane.fill(known, hole)
+    shown = []
     for face in faces:
-        rows, columns = _box(face.placement, known.shape)
-        inside = hole[rows, columns]
-        if not inside.any() or inside.all():
-            continue
-        warped = _warped(part(_values(face)), face.placement, rows, columns)
-        detail = warped - membrane.fill(warped, inside)  # zero outside the hole
-        filled[rows, columns] += _share(face, faces, rows, columns) * detail
+        box = _box(face.placement, known.shape)
+        if hole[box].any():
+            shown.append((box, _share(face, faces, *box) * _warped(part(_values(face)), face.placement, *box)))
+            known[box] -= shown[-1][1]
+    filled = membrane.fill(known, hole)
+    for box, values in shown:
+        filled[box] += values
     return filled
 
 
@@ -123,26 +190,18 @@ def colour_faces(photo: UInt[np.ndarray, "H W 3"], faces: Sequence[RestoredFace]
 
 
 def with_low_frequencies_of(
-    observed: UInt8[np.ndarray, "size size 3"],
-    restored: UInt8[np.ndarray, "size size 3"],
-    known: Float32[np.ndarray, "size size"] | None = None,
+    observed: UInt8[np.ndarray, "size size 3"], restored: UInt8[np.ndarray, "size size 3"]
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Gives a restored face the brightness and colours of the photo, by exchanging its low frequencies.
+    """Gives a face the brightness and colours of the photo, by exchanging its low frequencies.
 
     Args:
-      observed: the aligned square as the photo shows it; it may be blurred, but has the right colours.
+      observed: the aligned square as the photo shows it.
       restored: the generator's image of that square.
-      known: 1 where something was observed, else 0; None if everything was.
     Returns:
       The restored face with the observed low frequencies.
     """
-    weight = np.ones(observed.shape[:2], np.float32) if known is None else known
-    sigma = MATCH * len(observed)
-    total = ndimage.gaussian_filter(weight, sigma, mode="nearest")
-    result = restored.astype(np.float32)
-    for channel in range(3):
-        difference = (observed[..., channel].astype(np.float32) - result[..., channel]) * weight
-        result[..., channel] += ndimage.gaussian_filter(difference, sigma, mode="nearest") / np.maximum(total, 1e-3)
+    difference, sigma = observed.astype(np.float32) - restored, MATCH * len(observed)
+    result = restored + ndimage.gaussian_filter(difference, (sigma, sigma, 0), mode="nearest")
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
 
@@ -187,13 +246,8 @@ def _composed(photo: np.ndarray, faces: Sequence[RestoredFace], change: Callable
 
 
 def _coloured(base: Float32[np.ndarray, "h w 3"], restored: Float32[np.ndarray, "h w 3"]) -> np.ndarray:
-    """Adds the chroma of one to the luminance of the other; less of it where a channel would leave [0, 1]."""
-    luminance = base.mean(axis=-1, keepdims=True)
-    chroma = restored - restored.mean(axis=-1, keepdims=True)
-    # The largest t with 0 <= luminance + t chroma <= 1 in all channels.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limit = np.where(chroma > 0, (1 - luminance) / chroma, np.where(chroma < 0, -luminance / chroma, np.inf))
-    return luminance + np.minimum(limit.min(axis=-1, keepdims=True), 1) * chroma
+    """Adds the chroma of one to the luminance of the other, both in [0, 1]."""
+    return (with_luminance(2 * base - 1, 2 * restored - 1) + 1) / 2
 
 
 def _values(face: RestoredFace) -> Float32[np.ndarray, "size size 3"]:
@@ -241,20 +295,35 @@ def _warped(
 
 
 def _fade(placement: Placement, rows: slice, columns: slice) -> Float32[np.ndarray, "h w"]:
-    """Returns weights that fall smoothly from 1 inside the aligned square to 0 at its border and beyond."""
-    x, y = _position(placement, rows, columns)
+    """Returns the weights of the photo's pixels in a box, see `_fade_of`."""
+    return _fade_of(*_position(placement, rows, columns))
+
+
+def _fade_at(placement: Placement, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the weights of places in the photo, see `_fade_of`."""
+    return _fade_of(*(placement.to_aligned / placement.size @ np.stack([x, y, np.ones_like(x)])))
+
+
+def _fade_of(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Returns weights that fall smoothly from 1 inside the aligned square to 0 at its border and beyond.
+
+    Args:
+      u, v: positions in the square, whose sides run from 0 to 1.
+    """
     weight: np.ndarray = np.ones((), np.float32)
-    for position in (x, y):
+    for position in (u, v):
         t = np.clip(np.minimum(position, 1 - position) / np.float32(FADE), 0, 1)
         weight = weight * t * t * (3 - 2 * t)
     return weight
 
 
 def _share(face: RestoredFace, faces: Sequence[RestoredFace], rows: slice, columns: slice) -> np.ndarray:
-    """Weights a face against the others: a pixel of several squares is mostly of the one it lies deepest in."""
-    own = _fade(face.placement, rows, columns)
-    total = own
-    for other in faces:
-        if other is not face:
-            total = total + _fade(other.placement, rows, columns)
-    return own * own / np.maximum(total, np.float32(1e-12))
+    """Weights a face against the others in a box, see `_shares`."""
+    others = [other for other in faces if other is not face]
+    return _shares([_fade(each.placement, rows, columns) for each in (face, *others)])[0]
+
+
+def _shares(fades: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Weights faces against each other: a pixel of several squares is mostly of the one it lies deepest in."""
+    total = np.maximum(sum(fades), np.float32(1e-12))
+    return [fade * fade / total for fade in fades]
