@@ -82,10 +82,10 @@ def check_sizes(config: GeneratorConfig) -> None:
       ConversionError: a size is far beyond those of StyleGAN2.
     """
     sizes = (config.z_dim, config.c_dim, config.w_dim, config.channel_max, config.image_channels, config.resolution)
-    sizes += (config.mapping_features or 0, config.embed_features or 0)
-    if max(sizes) > MAX_SIZE or config.mapping_layers > MAX_LAYERS:
+    largest = max(*sizes, config.mapping_features or 0, config.embed_features or 0)
+    if largest > MAX_SIZE or config.mapping_layers > MAX_LAYERS:
         raise rules.ConversionError(
-            f"the network claims sizes of {brief(max(sizes))} and {brief(config.mapping_layers)} mapping layers; "
+            f"the network claims sizes of {brief(largest)} and {brief(config.mapping_layers)} mapping layers; "
             f"those of StyleGAN2 stay under {MAX_SIZE} and {MAX_LAYERS}."
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -121,7 +121,7 @@ def check_square(const: np.ndarray | None, resolution: int) -> None:
     raise ConversionError(f"the network makes {brief(height)}x{brief(width)} images; {square}.")
 
 
-def architecture_of(*, has_skip: bool, early_torgb: bool, resolution: int) -> str:
+def architecture_of(*, has_skip: bool, early_torgb: bool, resolution: int) -> Literal["skip", "resnet", "orig"]:
     """ "skip", "resnet" or "orig" by the layers there are: a skip convolution, or an image output of the 4x4 block."""
     if has_skip:
         return "resnet"

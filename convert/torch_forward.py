@@ -234,8 +234,8 @@ def _from_genforce(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if rest == ["const"]:
         return arrays["synthesis.early_layer.const"][0]
     index, to_rgb = _place(part, rest[0])
-    layer = {"torgb": f"synthesis.output{to_rgb}", "skip": f"synthesis.skip_layer{to_rgb - 1}"}
-    layer = layer.get(rest[0], f"synthesis.layer{index}")
+    others = {"torgb": f"synthesis.output{to_rgb}", "skip": f"synthesis.skip_layer{to_rgb - 1}"}
+    layer = others.get(rest[0], f"synthesis.layer{index}")
     leaf = ".".join(rest[1:])
     if leaf == "noise_const":
         return arrays[f"{layer}.noise"][0, 0]

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from convert import stylegan2
@@ -69,7 +70,7 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
             ws = torch_forward.map_latents(get, config, torch.tensor(z), labels, psi, cutoff)
             row(name, _mapped(generator.mapping, z, c, psi=psi, cutoff=cutoff), ws)
         blocks = torch_forward.synthesize(get, config, ws)
-        ours = _block_outputs(generator.synthesis, ws.numpy())
+        ours = _block_outputs(generator.synthesis, jnp.asarray(ws.numpy()))
         for (r, (x, image)), (our_x, our_image) in zip(blocks.items(), ours, strict=True):
             row(f"b{r} features", np.moveaxis(our_x, -1, 1), x)
             if image is not None:
@@ -83,7 +84,7 @@ def _mapped(mapping: MappingNetwork, z: np.ndarray, c: np.ndarray | None, *, psi
 
 
 @jax.jit
-def _block_outputs(synthesis: SynthesisNetwork, ws: np.ndarray) -> list[tuple[jax.Array, jax.Array | None]]:
+def _block_outputs(synthesis: SynthesisNetwork, ws: jax.Array) -> list[tuple[jax.Array, jax.Array | None]]:
     return jax.vmap(synthesis.block_outputs)(ws)
 
 

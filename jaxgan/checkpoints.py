@@ -44,7 +44,8 @@ def load_generator(model: str | os.PathLike = "demo") -> Generator:
     folder = DEMO_FOLDER if model == "demo" else Path(model)
     settings = _read_settings(folder, "jaxgan-generator")
     try:
-        fields = {name: tuple(v) if isinstance(v, list) else v for name, v in settings["config"].items()}
+        stored = settings["config"].items()
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored}
         config = GeneratorConfig(**fields)
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'config.json'} describes no generator of this version: {error}") from None

@@ -56,8 +56,8 @@ def pytree(cls: type[T]) -> type[T]:
     Why not `jax.tree_util.register_dataclass`: to JAX 0.10.2 the structures of such classes are equal if they have as
     many leaves, so that a nested `jax.jit` runs the program of `Identity` for a `Grayscale`.
     """
-    names = {True: [], False: []}
-    for field in dataclasses.fields(cls):
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # typing has no name for a dataclass
         names[field.metadata.get("static", False)].append(field.name)
 
     def flatten(instance: T) -> tuple[list[Any], tuple[type[T], tuple[Any, ...]]]:

@@ -239,6 +239,8 @@ class SynthesisBlock(nnx.Module):
 class SynthesisNetwork(nnx.Module):
     """Turns one w per layer, and noise maps, into an image."""
 
+    b4: SynthesisBlock
+
     def __init__(self, config: GeneratorConfig, *, rngs: nnx.Rngs):
         self.config = config
         for resolution in config.block_resolutions:
@@ -262,7 +264,9 @@ class SynthesisNetwork(nnx.Module):
         Raises:
           ValueError: the shape of `ws` or of a noise map does not fit this generator.
         """
-        return self.block_outputs(ws, noise, dtype=dtype)[-1][1]
+        image = self.block_outputs(ws, noise, dtype=dtype)[-1][1]
+        assert image is not None  # the last block has a ToRGB
+        return image
 
     def block_outputs(
         self,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ OVERSHOOT = 30.0
 """Images of a generator are not clipped and leave [-1, 1] by some; further from 0 than this is another range."""
 
 
-def check_image(image: object, name: str) -> None:
+def check_image(image: Any, name: str) -> None:
     """Refuses what is no image of floating-point values in [-1, 1], such as one that was just read from a file.
 
     Values are looked at where they are known: inside of a transformation of JAX only the type is.

@@ -6,6 +6,9 @@ References:
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -51,7 +54,8 @@ def normalize_image(image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
 
 def distance(features_a: Features, features_b: Features) -> Float[Array, ""]:
     """Squared L2 distance of two `LPIPS.features`, which is the LPIPS distance of their images."""
-    return sum(jnp.sum((a - b) ** 2, (-3, -2, -1)) for a, b in zip(features_a, features_b, strict=True))
+    stages = (jnp.sum((a - b) ** 2, (-3, -2, -1)) for a, b in zip(features_a, features_b, strict=True))
+    return functools.reduce(operator.add, stages)
 
 
 class LPIPS(nnx.Module):

@@ -115,7 +115,8 @@ def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
 def bounding_box(hole: Bool[np.ndarray, "H W"], margin: int) -> tuple[slice, slice]:
     """Rows and columns that hold all of a hole, and a margin around it where the picture has it."""
     slices = ndimage.find_objects(hole.astype(np.uint8))[0]
-    return tuple(
+    rows, columns = (
         slice(max(part.start - margin, 0), min(part.stop + margin, side))
         for part, side in zip(slices, hole.shape, strict=True)
     )
+    return rows, columns

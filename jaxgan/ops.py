@@ -7,7 +7,9 @@ References:
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 
 import jax
@@ -108,18 +110,17 @@ def _convolve_shifted(x: Float[Array, "h w c"], kernel: np.ndarray, stride: tupl
     """Valid true convolution as a sum of shifted views, which compilers fuse into one pass over `x`."""
     height, width = (x.shape[axis] - kernel.shape[axis] + 1 for axis in (0, 1))
     flipped = kernel[::-1, ::-1]
-    return sum(
+    views = (
         float(flipped[i, j]) * x[i : i + height : stride[0], j : j + width : stride[1]]
         for i, j in np.ndindex(*kernel.shape)
     )
+    return functools.reduce(operator.add, views)
 
 
 def upsample2d(x: Float[Array, "h w c"], taps: Sequence[float]) -> Float[Array, "2*h 2*w c"]:
     """Doubles an image with the resample filter `taps` (StyleGAN2 uses 1, 3, 3, 1), keeping its brightness."""
-    taps = np.asarray(taps, np.float64)
     first, last = (len(taps) + 1) // 2, (len(taps) - 2) // 2  # 2 and 1 for four taps
-    # Three of four samples are inserted zeros: twice the unit-sum taps along each axis keeps the mean.
-    return upfirdn2d(x, 2 * taps / taps.sum(), up=2, padding=(first, last, first, last))
+    return upfirdn2d(x, _of_sum_two(taps), up=2, padding=(first, last, first, last))
 
 
 def up_conv2d(
@@ -130,9 +131,14 @@ def up_conv2d(
     Unlike in `conv2d`, the kernel acts flipped: this is a transposed convolution of stride 2 with the stored weight.
     """
     x = transposed_conv2d(x, kernel, plan)  # [2h+1, 2w+1, o]
-    taps = np.asarray(taps, np.float64)
     first, last = (len(taps) - 1) // 2, (len(taps) - 2) // 2  # 1 and 1 for four taps
-    return upfirdn2d(x, 2 * taps / taps.sum(), padding=(first, last, first, last))
+    return upfirdn2d(x, _of_sum_two(taps), padding=(first, last, first, last))
+
+
+def _of_sum_two(taps: Sequence[float]) -> np.ndarray:
+    """Scales a filter so that it keeps the mean although every other sample along its axis is an inserted zero."""
+    array = np.asarray(taps, np.float64)
+    return 2 * array / array.sum()
 
 
 def demodulation(kernel: Float[Array, "k k i o"], styles: Float[Array, " i"]) -> Float[Array, " o"]:

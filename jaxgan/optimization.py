@@ -184,7 +184,8 @@ def run_chunk(
       The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
     """
     platform = jax.default_backend() if platform is None else platform
-    generator, lpips = (prepare(network, platform=platform, batch=batch) for network in (generator, lpips))
+    generator = prepare(generator, platform=platform, batch=batch)
+    lpips = prepare(lpips, platform=platform, batch=batch)
     left = problem.numbers.steps.astype(jnp.int32) - state.step
     length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
 

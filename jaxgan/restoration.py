@@ -153,9 +153,11 @@ def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
     hole = np.asarray(mask.mask) <= 0.5
     if hole.all():
         return x
-    phi, linear = knowledge.fidelity, 0.0
+    phi = knowledge.fidelity
+    linear: Image | float = 0.0
     if phi > 0:
         map_ = conditional_mean.linear_map(mask, ~hole)
+        assert map_ is not None  # a mask is linear
         x, linear = _conditional_mean(mask, map_, observed, x, knowledge)
     spline = tension.fill(observed - x, hole, tension.LENGTH * hole.shape[0]) if phi < 1 else 0.0
     return np.where(hole[..., None], x + (1 - phi) * spline + phi * linear, observed)
@@ -215,6 +217,7 @@ def _conditional_mean(
     if not map_.known.all():
         parts = tuple(part for part in parts_of(degradation) if not isinstance(part, Mask))
         without_holes = conditional_mean.linear_map(Compose(parts), np.ones_like(map_.known))
+        assert without_holes is not None  # as linear as the whole
         whole = conditional_mean.degraded_variance(without_holes, covariance)
     factor = conditional_mean.fitted_factor(map_, covariance, degraded, noise, residual)
     covariance = covariance._replace(variance=factor * variance)
@@ -231,10 +234,10 @@ def default_spectrum(degradation: Degradation, shape: tuple[int, int, int]) -> S
     A mask alone is inpainting; everything else is deblurring, of the widest blur in it, or of the mildest that was
     measured if there is none.
     """
-    library = stored_spectra.load()
+    family = stored_spectra.load().find("inpaint" if isinstance(degradation, Mask) else "deblur")
+    assert family is not None  # both are embedded
     if isinstance(degradation, Mask):
-        return library.find("inpaint").spectra[0]
-    family = library.find("deblur")
+        return family.spectra[0]
     sigmas = [float(part.sigma) / shape[1] for part in parts_of(degradation) if isinstance(part, GaussianBlur)]
     return family.at(max(sigmas, default=family.strengths[0]))
 

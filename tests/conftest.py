@@ -93,14 +93,20 @@ def tiny_network(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny():
-    """A random network of 16 pixels, for tests of what surrounds a network."""
-    from flax import nnx
+def tiny(tiny_network):
+    """The same random network, loaded."""
+    import jaxgan
 
-    from jaxgan import Generator, GeneratorConfig
+    return jaxgan.load_generator(tiny_network)
 
-    config = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8)
-    return Generator(config, rngs=nnx.Rngs(0))
+
+@pytest.fixture(scope="session")
+def crops() -> np.ndarray:
+    """Pieces of the sample portrait, the second with a face: uint8 `[16, 64, 64, 3]`."""
+    from jaxgan.photos import photo_files
+
+    photo = photo_files.read_photo(photo_files.sample_photo_path())
+    return photo.reshape(4, 64, 2, 4, 64, 2, 3).mean((2, 5)).swapaxes(1, 2).reshape(16, 64, 64, 3).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

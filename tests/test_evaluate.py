@@ -22,9 +22,17 @@ def read(path):
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory, tiny_network):
+def pictures(crops, tmp_path_factory) -> list[str]:
+    """The option that names two pictures."""
+    path = tmp_path_factory.mktemp("pictures") / "pictures.npz"
+    np.savez(path, images=crops[:2])
+    return ["--images", str(path)]
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory, tiny_network, pictures):
     output = tmp_path_factory.mktemp("evaluation") / "out"
-    arguments = ["--output", str(output), "--model", tiny_network, "--batch-size", "2"]
+    arguments = ["--output", str(output), "--model", tiny_network, "--batch-size", "2", *pictures]
     arguments += ["--count", "2", "--steps", "2", "--restarts", "2", "--task", "inpaint"]
     assert evaluate.main([*arguments, "--method", "jaxgan", "classical"]) == 0
     return output, arguments
@@ -91,9 +99,10 @@ def test_evaluate_refuses_bad_options(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_evaluate_writes_spectra_that_the_library_reads(tmp_path, tiny_network):
+@pytest.mark.slow
+def test_evaluate_writes_spectra_that_the_library_reads(tmp_path, tiny_network, pictures):
     path = tmp_path / "spectra.json"
-    arguments = ["--model", tiny_network, "--count", "2", "--steps", "1", "--batch-size", "2"]
+    arguments = ["--model", tiny_network, "--count", "2", "--steps", "1", "--batch-size", "2", *pictures]
     assert evaluate.main([*arguments, "--output", str(tmp_path / "out"), "--write-spectrum", str(path)]) == 0
     library = stored_spectra.load(path)
     assert {source.task for source in library.families} == {"deblur", "inpaint"}
@@ -101,9 +110,9 @@ def test_evaluate_writes_spectra_that_the_library_reads(tmp_path, tiny_network):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network):
+def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network, pictures):
     arguments = ["--quick", "--count", "1", "--steps", "1", "--batch-size", "2", "--output", str(tmp_path)]
-    arguments += ["--model", tiny_network]
+    arguments += ["--model", tiny_network, *pictures]
     assert study.main(["colour", *arguments]) == 0
     rows = read(tmp_path / "results.csv")
     assert len(rows) == 6
@@ -118,9 +127,13 @@ def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network):
 @pytest.mark.parametrize(
     "name", ["latent-weight", "steps", "kernel", "mismatch", "mask", "latent-space", "fewer-steps", "restoration"]
 )
-def test_the_other_studies_run(name, tmp_path):
-    assert study.main([name, "--quick", "--count", "1", "--steps", "8", "--output", str(tmp_path)]) == 0
-    assert read(tmp_path / "results.csv") and (tmp_path / "figure.png").exists()
+def test_the_other_studies_run(name, tmp_path, tiny_network, pictures):
+    arguments = ["--quick", "--count", "1", "--steps", "8", "--output", str(tmp_path), "--model", tiny_network]
+    assert study.main([name, *arguments, *pictures]) == 0
+    rows = read(tmp_path / "results.csv")
+    assert rows and all(np.isfinite(float(row["lpips_truth"])) for row in rows)
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert min(figure.size) > 300
 
 
 def test_study_refuses_bad_options(tmp_path, capsys):

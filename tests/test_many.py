@@ -18,23 +18,19 @@ import pytest
 from commands import PROG, QUICK, assert_same, call, contents, events, finished_lines, last_line, refused, succeed
 from PIL import Image
 
-import jaxgan
 from experiments.restore import crops
 from experiments.runs import settings as run_settings
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
 from jaxgan.photos import photo_files
 
-HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
-
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory) -> Path:
-    """A folder of five faces."""
+def faces(crops, tmp_path_factory) -> Path:
+    """A folder of five pictures, each a face to the program."""
     folder = tmp_path_factory.mktemp("faces")
-    with np.load(HELD_OUT) as file:
-        for index, picture in enumerate(file["images"][:5]):
-            images.write_png(folder / f"face{index}.png", images.resize(picture, 16))
+    for index, picture in enumerate(crops[:5]):
+        images.write_png(folder / f"face{index}.png", images.resize(picture, 16))
     return folder
 
 

@@ -10,13 +10,11 @@ from experiments.measure.statistics import bootstrap
 from jaxgan import images, latents
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
-from jaxgan.photos import photo_files
 
 
 @pytest.fixture(scope="module")
-def faces():
-    photo = photo_files.read_photo(photo_files.sample_photo_path())[60:260, 130:330]
-    return images.to_float(np.stack([images.resize(view, 64) for view in (photo, photo[:, ::-1], photo[::-1])]))
+def faces(crops):
+    return images.to_float(crops[1:3])
 
 
 def test_the_interval_of_a_mean_is_that_of_a_normal_distribution():
@@ -32,11 +30,12 @@ def test_the_interval_of_a_mean_is_that_of_a_normal_distribution():
 def test_classical_methods_come_nearer_to_the_truth(faces):
     hole = np.ones((64, 64), np.float32)
     hole[30:34, 10:50] = 0
-    for degradation in (Mask(jnp.asarray(hole)), GaussianBlur(jnp.float32(1.1), 5)):
+    # Measured on this picture: 0.13 and 0.45 of the error.
+    for degradation, left in ((Mask(jnp.asarray(hole)), 0.2), (GaussianBlur(jnp.float32(1.1), 5), 0.5)):
         observed = np.asarray(degradation(jnp.asarray(faces[0])))
         restored = classical.restore(degradation, observed)
         assert restored.shape == (64, 64, 3) and restored.dtype == np.float32
-        assert np.mean((restored - faces[0]) ** 2) < 0.5 * np.mean((observed - faces[0]) ** 2)  # measured: 0.01 and 0.45
+        assert np.mean((restored - faces[0]) ** 2) < left * np.mean((observed - faces[0]) ** 2)
     mask = classical.restore(Mask(jnp.asarray(hole)), faces[0])
     np.testing.assert_allclose(mask[hole > 0.5], faces[0][hole > 0.5], atol=1e-6)
 
@@ -60,16 +59,15 @@ def test_what_is_observed_is_stored_in_eight_bits(faces):
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
 
 
-def test_sets_of_faces(tiny, tmp_path):
+def test_sets_of_faces(tiny, crops, tmp_path):
+    np.savez(tmp_path / "some.npz", images=np.repeat(crops[:3, :16, :16], 2, axis=1).repeat(2, axis=2))
+    chosen = face_sets.load(str(tmp_path / "some.npz"), tiny, count=None)
+    assert chosen.names == ("some-0", "some-1", "some-2")
+    np.testing.assert_array_equal(images.to_uint8(chosen.faces), crops[:3, :16, :16])  # means of equal pixels
+    with pytest.raises(UserError, match=r"--count is 9; .*some.npz holds 3 images"):
+        face_sets.load(str(tmp_path / "some.npz"), tiny, count=9)
     images.write_png(tmp_path / "one.png", np.zeros((128, 128, 3), np.uint8))
     assert face_sets.load(str(tmp_path), tiny, count=1, already_aligned=True).names == ("one",)
-    pictures = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
-    np.savez(tmp_path / "faces.npz", images=pictures)
-    chosen = face_sets.load(str(tmp_path / "faces.npz"), tiny, count=None)
-    np.testing.assert_array_equal(images.to_uint8(chosen.faces), pictures)
-    assert chosen.names[-1] == "faces-7"
-    with pytest.raises(UserError, match=r"--count is 9; .*faces.npz holds 8 images"):
-        face_sets.load(str(tmp_path / "faces.npz"), tiny, count=9)
     (tmp_path / "bad.npz").write_text("no archive")
     with pytest.raises(UserError, match=r"bad.npz is no .npz with an array"):
         face_sets.load(str(tmp_path / "bad.npz"), tiny, count=None)

@@ -14,12 +14,10 @@ import psutil
 import pytest
 from commands import PROG, QUICK, assert_same, finished_lines
 
-import jaxgan
 from experiments.restore import cluster
 from jaxgan import images
 
 ROOT = Path(__file__).parent.parent
-HELD_OUT = Path(jaxgan.__file__).parent / "data" / "heldout.npz"
 LONG = ("--steps", 24, "--checkpoint-seconds", 0, "--batch-size", 1)  # a larger batch rounds by places at 16 pixels
 
 
@@ -54,11 +52,9 @@ def is_saved(root: Path) -> bool:
     return any(root.glob("*/latents/*/commit_success.txt"))
 
 
-def write_jobs(path: Path, count: int, tasks: tuple[str, ...]) -> Path:
-    """A list of mixed tasks over the held-out faces, which come again mirrored and upside down."""
-    with np.load(HELD_OUT) as file:
-        faces = file["images"]
-    pictures = np.concatenate([faces, faces[:, :, ::-1], faces[:, ::-1], faces[:, ::-1, ::-1]])
+def write_jobs(path: Path, crops: np.ndarray, count: int, tasks: tuple[str, ...]) -> Path:
+    """A list of mixed tasks over pictures, which come again mirrored and upside down."""
+    pictures = np.concatenate([crops, crops[:, :, ::-1], crops[:, ::-1], crops[:, ::-1, ::-1]])
     with open(path, "w") as lines:
         for index, picture in enumerate(pictures[:count]):
             images.write_png(path.parent / f"face{index:02}.png", images.resize(picture, 16))
@@ -68,8 +64,8 @@ def write_jobs(path: Path, count: int, tasks: tuple[str, ...]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> Path:
-    return write_jobs(tmp_path_factory.mktemp("jobs") / "jobs.jsonl", count=5, tasks=("inpaint", "colorize"))
+def jobs(crops, tmp_path_factory) -> Path:
+    return write_jobs(tmp_path_factory.mktemp("jobs") / "jobs.jsonl", crops, count=5, tasks=("inpaint", "colorize"))
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +111,8 @@ def test_kills_at_random_moments_change_nothing(start, jobs, whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_64_photographs_survive_25_kills(start, tmp_path):
-    jobs = write_jobs(tmp_path / "jobs.jsonl", count=64, tasks=("inpaint", "colorize", "deblur", "invert"))
+def test_64_photographs_survive_25_kills(start, crops, tmp_path):
+    jobs = write_jobs(tmp_path / "jobs.jsonl", crops, count=64, tasks=("inpaint", "colorize", "deblur", "invert"))
     end(start("--jobs", jobs, *LONG, output=tmp_path / "whole"))
     kill_at_random(start, jobs, tmp_path / "whole", tmp_path / "out", kills=25, seconds=20)
 

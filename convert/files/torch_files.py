@@ -8,11 +8,12 @@ list are refused by name or become opaque (see `stand_ins`), and no size is beli
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from convert.files.torch_tensors import (
     read_storage,
     read_zip,
 )
-from jaxgan.pickles import brief
+from jaxgan.pickles import Globals, brief
 
 MAX_MODULES = 5_000
 """A module may be shared, so that a small file could describe an exponential tree; a 1024x1024 generator has 80."""
@@ -76,8 +77,10 @@ def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with opened_zip(path) as archive:
         root = _zip_root(archive)
         lists = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
-        own = {("torch.jit._pickle", name): lambda items: items for name in lists}
-        own["torch.jit._pickle", "restore_type_tag"] = lambda value, type_name: value
+        own: Globals = {
+            **{("torch.jit._pickle", name): lambda items: items for name in lists},
+            ("torch.jit._pickle", "restore_type_tag"): lambda value, type_name: value,
+        }
         allowed = ScriptGlobals({**TENSOR_GLOBALS, **own})
         attributes = read_zip(archive, f"{root}/data.pkl", f"{root}/data", allowed)
         constants = read_zip(archive, f"{root}/constants.pkl", f"{root}/constants", allowed)
@@ -169,7 +172,7 @@ NETWORK_GLOBALS = {
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def _opened(path: str | os.PathLike) -> Iterator[io.BufferedIOBase]:
     """The file, with errors under its name."""
     recognise(path)
     with open(path, "rb") as file, named(path):

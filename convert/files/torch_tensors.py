@@ -12,7 +12,7 @@ import math
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -141,7 +141,9 @@ TENSOR_GLOBALS: Globals = {
 }
 
 
-def load_pickle(file: BinaryIO, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None) -> Any:
+def load_pickle(
+    file: io.BufferedIOBase, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None
+) -> Any:
     """`pickles.load` with the errors of this package.
 
     Raises:
@@ -154,7 +156,7 @@ def load_pickle(file: BinaryIO, allowed: Globals, *, persistent_load: Callable[[
         raise cause if isinstance(cause, CheckpointFileError) else CheckpointFileError(str(error)) from error
 
 
-def read_legacy(file: BinaryIO, allowed: Globals) -> Any:
+def read_legacy(file: io.BufferedIOBase, allowed: Globals) -> Any:
     """Reads what `torch.save` wrote before version 1.6: five pickles, then per storage an int64 count and raw numbers.
 
     Args:
@@ -213,7 +215,7 @@ def read_storage(data: bytes) -> np.ndarray:
     return np.frombuffer(data, dtype, count, file.tell())
 
 
-def _read_header(file: BinaryIO) -> None:
+def _read_header(file: io.BufferedIOBase) -> None:
     if load_pickle(file, {}) != LEGACY_MAGIC or load_pickle(file, {}) != LEGACY_PROTOCOL:
         raise CheckpointFileError("not a stream of torch.save: magic number or protocol version differ.")
     system = load_pickle(file, {})
@@ -227,7 +229,7 @@ def read_zip(archive: zipfile.ZipFile, entry: str, folder: str, allowed: Globals
     Raises:
       CheckpointFileError: an entry is missing, compressed or damaged, or a global is refused.
     """
-    total = archive.fp.seek(0, io.SEEK_END)  # the sum of the entries' sizes may be any number: they may overlap
+    total = _bytes_of(archive)  # the sum of the entries' sizes may be any number: they may overlap
     storages: dict[str, np.ndarray] = {}
 
     def persistent_load(pid: Any) -> np.ndarray:
@@ -245,11 +247,16 @@ def read_zip(archive: zipfile.ZipFile, entry: str, folder: str, allowed: Globals
     return load_pickle(io.BytesIO(read_entry(archive, entry)), allowed, persistent_load=persistent_load)
 
 
+def _bytes_of(archive: zipfile.ZipFile) -> int:
+    assert archive.fp is not None  # it is open
+    return archive.fp.seek(0, io.SEEK_END)
+
+
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     """The bytes of a zip entry. PyTorch never compresses: refusing that keeps sizes within the file's."""
     try:
         info = archive.getinfo(name)
-        if info.file_size > archive.fp.seek(0, io.SEEK_END):
+        if info.file_size > _bytes_of(archive):
             raise CheckpointFileError(f"entry {name} claims {info.file_size} bytes, more than the file has.")
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise CheckpointFileError(f"entry {name} is compressed; files of torch.save never are.")

@@ -52,7 +52,7 @@ def filter_names(config: GeneratorConfig) -> list[str]:
 
 def filter_array(config: GeneratorConfig) -> np.ndarray:
     """The filter as the networks store it: the taps' normalised outer product, or the taps alone from 8 on."""
-    taps = np.float32(config.resample_filter)
+    taps = np.asarray(config.resample_filter, np.float32)
     array = taps if taps.size >= 8 else np.outer(taps, taps)
     return (array / array.sum()).astype(np.float32)
 

@@ -157,7 +157,8 @@ def read_config(like: Path) -> GeneratorConfig:
     try:
         settings = json.loads(path.read_text())
         fields = settings.get("config", settings)
-        config = GeneratorConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        config = GeneratorConfig(**arguments)
         check_sizes(config)
         nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))  # a wrong type shows here
         return config

@@ -141,8 +141,7 @@ def _infer_config(
         raise ConversionError("a mapping/Dense weight is missing or no matrix.")
     w_dim, mapping_features = infer_mapping([kernel.shape[1] for kernel in kernels])
     labels = arrays.get("mapping/LabelEmbed/weight")
-    c_dim = labels.shape[0] if labels is not None and labels.ndim == 2 else 0
-    embed_features = labels.shape[1] if c_dim else w_dim
+    c_dim, embed_features = labels.shape if labels is not None and labels.ndim == 2 and len(labels) else (0, w_dim)
     z_dim = kernels[0].shape[0] - (embed_features if c_dim else 0)
     architecture = architecture_of(
         has_skip=f"synthesis/{resolution}x{resolution}/Skip/weight" in arrays,

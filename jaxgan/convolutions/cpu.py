@@ -9,6 +9,9 @@ cut into strips. Large up-convolutions are split into even and odd pixels. Many 
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,7 +24,7 @@ _TAPS = [(i, j) for i in range(3) for j in range(3)]
 
 
 def correlation(
-    batch: int, shape: tuple[int, int, int], kernel_shape: tuple[int, int, int, int], *, is_transformed: bool
+    batch: int, shape: tuple[int, ...], kernel_shape: tuple[int, ...], *, is_transformed: bool
 ) -> Algorithm:
     """The correlation for CPUs.
 
@@ -45,7 +48,7 @@ def correlation(
     return Algorithm(forward.forward, adjoint.adjoint, same)
 
 
-def transposed(shape: tuple[int, int, int]) -> Algorithm:
+def transposed(shape: tuple[int, ...]) -> Algorithm:
     """The transposed convolution for CPUs, by the width of the smaller image."""
     return TRANSPOSED_PATCHES if shape[1] <= 32 else TRANSPOSED_PHASES
 
@@ -84,7 +87,7 @@ def _overlap_add(patches: Float[Array, "h w nine_c"], channels: int, *, stride: 
         view = patches[:, :, tap * channels : (tap + 1) * channels]
         # The last row lands on row stride * (h - 1) + i of stride * (h - 1) + 3.
         placed.append(jax.lax.pad(view, zero, ((i, 2 - i, stride - 1), (j, 2 - j, stride - 1), (0, 0, 0))))
-    return sum(placed)
+    return functools.reduce(operator.add, placed)
 
 
 def _transposed_by_phases(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "2*h+1 2*w+1 o"]:
@@ -101,7 +104,8 @@ def _transposed_by_phases(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i 
 
 def _strided_by_phases(gradient: Float[Array, "H W o"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w i"]:
     phases = [(i, j) for i in (0, 1) for j in (0, 1)]
-    return sum(convolve(gradient[i::2, j::2], kernel[i::2, j::2].swapaxes(2, 3), "VALID") for i, j in phases)
+    parts = (convolve(gradient[i::2, j::2], kernel[i::2, j::2].swapaxes(2, 3), "VALID") for i, j in phases)
+    return functools.reduce(operator.add, parts)
 
 
 def _same_in_strips(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w o"]:

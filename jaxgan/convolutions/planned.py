@@ -52,7 +52,7 @@ def prepare(network: Network, *, platform: str, batch: int) -> Network:
         raise ValueError(f"batch is {batch}; expected the number of images at once, 1 or more.")
     network = jax.tree.map(lambda leaf: leaf, network)
     for _, layer in list(nnx.iter_modules(network)):
-        if hasattr(layer, "plan"):
+        if hasattr(layer, "plan") and hasattr(layer, "kernel"):
             kernel = layer.kernel[...]
             may_pay = platform == "cpu" and winograd.may_pay(kernel.shape)
             layer.plan = Plan(platform, batch, winograd.transform(kernel) if may_pay else None)

@@ -162,8 +162,9 @@ def quad_from_box(left: float, top: float, right: float, bottom: float) -> Align
         square = f"{x - half:g},{y - half:g},{x + half:g},{y + half:g}"
         raise ValueError(f"the crop {box} is {width:g}x{height:g} pixels; expected a square, for example {square}")
     c = np.array([left + right, top + bottom]) / 2 - 0.5  # positions in a quad count from pixel centres
-    x, y = np.array([width / 2, 0.0]), np.array([0.0, height / 2])
-    return AlignmentQuad(c, x, y, np.stack([c - x - y, c - x + y, c + x + y, c + x - y]), float(width))
+    half_x, half_y = np.array([width / 2, 0.0]), np.array([0.0, height / 2])
+    quad = np.stack([c - half_x - half_y, c - half_x + half_y, c + half_x + half_y, c + half_x - half_y])
+    return AlignmentQuad(c, half_x, half_y, quad, float(width))
 
 
 def plan_alignment(quad: AlignmentQuad, photo_size: tuple[int, int], size: int) -> AlignmentPlan:
@@ -198,10 +199,11 @@ def plan_alignment(quad: AlignmentQuad, photo_size: tuple[int, int], size: int) 
     pad_initial = (int(max(-left, 0)), int(max(-top, 0)), int(max(right - width, 0)), int(max(bottom - height, 0)))
     # A quad that stays 4 pixels inside the photo needs no padding, even if its border does not fit. The 4 is the
     # published recipe's; the reference cases only show that it is at most 6.
+    pad = (0, 0, 0, 0)
     if max(pad_initial) > border - 4:
-        pad = tuple(max(amount, int(np.rint(0.3 * qsize))) for amount in pad_initial)
-    else:
-        pad = (0, 0, 0, 0)
+        least = int(np.rint(0.3 * qsize))
+        before_x, before_y, after_x, after_y = (max(amount, least) for amount in pad_initial)
+        pad = (before_x, before_y, after_x, after_y)
     cropped = corners - crop[:2]
     return AlignmentPlan(
         shrink, (width, height), corners, qsize, border, crop, cropped, pad_initial, pad, cropped + pad[:2]

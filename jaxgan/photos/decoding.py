@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt
 from PIL import ExifTags, Image, ImageOps, TiffTags
+from PIL.TiffImagePlugin import TiffImageFile
 
 from jaxgan.errors import ImageError
 
@@ -30,7 +31,7 @@ def decode(path: Path, picture: Image.Image, notes: list[str]) -> UInt[np.ndarra
     if picture.format == "PNG":
         array = _deep_png(path, notes)
     else:
-        array = _special_tiff(path, picture, notes) if picture.format == "TIFF" else None
+        array = _special_tiff(path, picture, notes) if isinstance(picture, TiffImageFile) else None
     if array is None:
         array = _pillow_pixels(picture, notes)
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
@@ -89,7 +90,7 @@ def _deep_png(path: Path, notes: list[str]) -> np.ndarray | None:
     return array if array.dtype == np.uint16 else None
 
 
-def _special_tiff(path: Path, picture: Image.Image, notes: list[str]) -> np.ndarray | None:
+def _special_tiff(path: Path, picture: TiffImageFile, notes: list[str]) -> np.ndarray | None:
     """Reads a TIFF file that Pillow would reduce to 8 bits or misread; returns None for the others.
 
     Pillow takes planes of 16 bits for interleaved channels, and the values of gray files of more than 8 bits as they
@@ -117,10 +118,10 @@ def _special_tiff(path: Path, picture: Image.Image, notes: list[str]) -> np.ndar
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         array, axes = page.asarray(), page.axes
-    depth = max(bits)
-    if axes not in ("YX", "YXS", "SYX") or array.dtype not in (np.uint8, np.uint16) or len(bits) > 1 or kind > _RGB:
-        name = TiffTags.lookup(_PHOTOMETRIC).enum
-        name = next((text for text, value in name.items() if value == kind), kind)
+    depth, is_known = max(bits), kind in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+    if axes not in ("YX", "YXS", "SYX") or array.dtype not in (np.uint8, np.uint16) or len(bits) > 1 or not is_known:
+        names = TiffTags.lookup(_PHOTOMETRIC).enum or {}
+        name = next((text for text, value in names.items() if value == kind), kind)
         raise ImageError(
             f"{path}: a TIFF file of a kind that cannot be read ({name}, {array.dtype}, axes {axes}); expected gray "
             "or RGB of 8 or 16 bits: save it as PNG from an image editor"

@@ -44,9 +44,9 @@ def find_photos(named: Sequence[Path]) -> Found:
     left_out: dict[Path, None] = {}
     for path in named:
         if path.is_dir():
-            files, nothing = path.iterdir(), f"{path} holds no photograph."
+            files, nothing = [*path.iterdir()], f"{path} holds no photograph."
         elif not path.exists() and any(sign in str(path) for sign in "*?["):
-            files, nothing = _fitting(path), f"no photograph fits {path}."
+            files, nothing = [*_fitting(path)], f"no photograph fits {path}."
         else:
             photos[path] = None
             continue

@@ -7,6 +7,7 @@ import zlib
 from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL.TiffImagePlugin import TiffImageFile
 
 _ORIENTATION, _DESCRIPTION, _XMP, _IPTC = ExifTags.Base.Orientation, ExifTags.Base.ImageDescription, 700, 33723
 # These tags of a TIFF file describe the picture; the others say where in the file its pixels lie.
@@ -38,10 +39,11 @@ def read(picture: Image.Image, *, is_gray: bool, notes: list[str]) -> Metadata:
         notes.append("its colour profile, which is not for RGB, is left out")
         profile = None
     if (count := getattr(picture, "n_frames", 1)) > 1:
-        kind = {"TIFF": "pages", "GIF": "frames", "PNG": "frames", "WEBP": "frames"}.get(picture.format, "pictures")
+        kind = {"TIFF": "pages", "GIF": "frames", "PNG": "frames", "WEBP": "frames"}.get(
+            picture.format or "", "pictures"
+        )
         notes.append(f"it has {count} {kind}, of which only the first is written")
-    is_tiff = picture.format == "TIFF"
-    if 0x0404 in picture.info.get("photoshop", {}) or (is_tiff and _IPTC in picture.tag_v2):
+    if 0x0404 in picture.info.get("photoshop", {}) or (isinstance(picture, TiffImageFile) and _IPTC in picture.tag_v2):
         notes.append("its IPTC data is left out")
     return Metadata(profile, _upright_exif(picture, notes), _upright_xmp(picture), _dpi(picture), _texts(picture))
 
@@ -120,7 +122,7 @@ def _describe(exif: Image.Exif, metadata: Metadata, format_name: str, notes: lis
 
 
 def _texts(picture: Image.Image) -> tuple[tuple[str, str], ...]:
-    if picture.format == "PNG":
+    if isinstance(picture, PngImagePlugin.PngImageFile):
         raw = ("XML:com.adobe.xmp", "Raw profile type")
         return tuple((name, str(text)) for name, text in picture.text.items() if not name.startswith(raw))
     comment = picture.info.get("comment", b"")
@@ -139,7 +141,7 @@ def _dpi(picture: Image.Image) -> tuple[float, float] | None:
     is_stated = True
     if picture.format in ("JPEG", "MPO"):
         is_stated = picture.info.get("jfif_unit", 0) in (1, 2) or ExifTags.Base.XResolution in picture.getexif()
-    elif picture.format == "TIFF":
+    elif isinstance(picture, TiffImageFile):
         is_stated = ExifTags.Base.XResolution in picture.tag_v2
     return (float(dpi[0]), float(dpi[1])) if dpi and is_stated and min(dpi) > 0 else None
 

@@ -69,6 +69,7 @@ def open_picture(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
+            assert Image.MAX_IMAGE_PIXELS is not None  # or Pillow would not refuse
             raise _too_large(path, f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels") from error
         except Image.UnidentifiedImageError as error:
             raise _unknown(path) from error

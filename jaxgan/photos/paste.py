@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ def fill_holes(
         _put(result, left, filled[left][:, None], tone)
         return result
     for channel in range(3):
-        filled = _membrane(_levels(photo[..., channel]), left, faces, lambda values, c=channel: values[..., c])
+        filled = _membrane(_levels(photo[..., channel]), left, faces, itemgetter((..., channel)))
         _put(result[..., channel, None], left, filled[left][:, None], None)
     return result
 
@@ -309,7 +310,7 @@ def _fade_of(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     Args:
       u, v: positions in the square, whose sides run from 0 to 1.
     """
-    weight = np.float32(1)
+    weight: np.ndarray = np.ones((), np.float32)
     for position in (u, v):
         t = np.clip(np.minimum(position, 1 - position) / np.float32(FADE), 0, 1)
         weight = weight * t * t * (3 - 2 * t)

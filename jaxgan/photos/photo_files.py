@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt, UInt8
@@ -131,16 +131,16 @@ def write(
 
 
 def _save(path: str | os.PathLike[str], temporary: Path, array: np.ndarray, format_name: str, kept: dict) -> None:
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "png": {"compress_level": 6},
         # libtiff, which compresses, does not take EXIF data from Pillow
         "tiff": {} if "exif" in kept else {"compression": "tiff_adobe_deflate"},
         "webp": {"lossless": True, "exact": True},
         "jpeg": _JPEG,
-    }[format_name]
+    }
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     try:
-        picture.save(temporary, format=format_name.upper(), **options, **kept)
+        picture.save(temporary, format=format_name.upper(), **options[format_name], **kept)
     except ValueError as error:  # JPEG: 65500 pixels along a side and 64 KB of EXIF; WebP: 16383 pixels
         raise ImageError(f"{path}: {format_name} cannot hold this photo ({error}); choose png") from error
 

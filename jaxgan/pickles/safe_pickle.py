@@ -13,7 +13,7 @@ import pickle
 import pickletools
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -138,7 +138,8 @@ class _Array(np.ndarray):
         _check_data(shape, dtype.dtype, data)
         if not dtype.dtype.isnative:
             _charge(len(data))
-        super().__setstate__((1, shape, dtype.dtype, bool(fortran), data))
+        state = (1, shape, dtype.dtype, bool(fortran), data)
+        super().__setstate__(state)  # type: ignore[arg-type]  # the stub asks for numpy.bool, which is refused
 
 
 def _check_data(shape: Any, dtype: np.dtype, data: Any) -> None:
@@ -164,7 +165,7 @@ def _frombuffer(buffer: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...]
     if not isinstance(buffer, (bytes, bytearray)) or not isinstance(dtype, _Dtype) or order not in ("C", "F"):
         raise UnsafePickleError("an array is made of something else than bytes, a dtype, a shape and an order.")
     _check_data(shape, dtype.dtype, buffer)
-    return np.frombuffer(buffer, dtype.dtype).reshape(shape, order=order)
+    return np.frombuffer(buffer, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
 def _scalar(dtype: _Dtype, data: bytes | str) -> np.generic:
@@ -233,7 +234,7 @@ def load(file: Readable | bytes, allowed: Globals, *, persistent_load: Callable[
     start = bounded.tell()
     token = _copies_left.set([2 * bounded.size])
     try:
-        opcode_checks.check(pickletools.genops(bounded))
+        opcode_checks.check(pickletools.genops(cast(IO[bytes], bounded)))
         bounded._file.seek(start)
         return AllowListUnpickler(bounded, allowed, persistent_load=persistent_load).load()
     except UnsafePickleError:
