@@ -146,7 +146,7 @@ def _started(
     """An inversion of no step yet that begins with given latents, and noise maps if there are any."""
     state = optimization.initial_state(generator, w, config, key)
     latents = state.latents._replace(noise=tuple(map(jnp.asarray, noise))) if noise else state.latents
-    none = np.zeros(0, np.float32)
+    none = jnp.zeros(0)
     return state._replace(latents=latents, best=latents), LossTerms(none, none, none, none)
 
 
