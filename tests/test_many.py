@@ -66,8 +66,8 @@ def test_a_folder_of_photographs(whole):
     last = [line for line in rest if line["state"] == "finished"][-1]
     assert last["image"].endswith(".png") and np.isfinite(last["result"]["restoration"]["against_truth"]["lpips"])
     with Image.open(whole / "contact_sheet.png") as sheet:
-        assert sheet.size == (4 * (3 * 96 + 8) - 8, 2 * (96 + 16) + 8)
-        tile = np.asarray(sheet)[16:112, 288 + 8 : 288 + 8 + 96]
+        assert sheet.size == (3 * (4 * 96 + 8) - 8, 2 * (96 + 16) + 8)
+        tile = np.asarray(sheet)[16:112, 384 + 8 : 384 + 8 + 96]
     truth = photo_files.read_photo(whole / "face1" / "truth.png")
     expected = Image.fromarray(truth).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(tile, np.asarray(expected))
