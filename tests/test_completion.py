@@ -1,0 +1,32 @@
+"""The restoration of a face by the command."""
+
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from experiments.restore import completion
+from jaxgan import GaussianBlur, Identity, images
+
+
+def test_where_nothing_was_missing_there_is_no_restoration():
+    assert completion.complete(SimpleNamespace(assumed=Identity()), jnp.zeros((16, 16, 3))) is None
+
+
+def test_the_border_of_a_blurred_photograph_is_not_taken_for_a_mirror():
+    """A crop of a blurred picture, which was blurred with what lies beside it, too."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (64, 64, 3))
+    whole = ndimage.gaussian_filter(noise, (2, 2, 0))
+    whole = np.clip(0.9 * whole / np.abs(whole).max(), -1, 1)
+    blurred = ndimage.gaussian_filter(whole, 1.5, radius=5, axes=(0, 1))
+    crop = np.s_[16:48, 16:48]
+    truth, observed = (np.float32(picture[crop]) for picture in (whole, blurred))
+    observed = jnp.asarray(images.to_float(images.to_uint8(observed)))
+    work = {"observed": observed, "assumed": GaussianBlur(jnp.float32(1.5), 11), "noise": None, "fidelity": 0.0}
+    errors = {}
+    for name, known in (("photograph", None), ("made", truth)):
+        result = completion.complete(SimpleNamespace(**work, truth=known), observed)
+        assert result.inverse == "conditional mean" and abs(result.noise - 12**-0.5) < 1e-6
+        errors[name] = float(np.sqrt(np.mean((np.asarray(result.image) - truth) ** 2)))
+    assert errors["photograph"] < 0.6 * errors["made"], errors
