@@ -121,6 +121,7 @@ def _settings(options: InvertOptions) -> dict[str, object]:
         "completion": dataclasses.asdict(options.completion),
         "loop": dataclasses.asdict(options.loop),
         "seeds": options.seeds.all,
+        "init": options.seeds.init,
         "snapshot_every": options.output.snapshot_every,
         "networks": dataclasses.asdict(options.networks),
         "batch_size": options.machines.batch_size,

@@ -174,7 +174,7 @@ class LoopOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Seeds:
-    """The randomness of an inversion."""
+    """Where an inversion begins."""
 
     seed: int = 0
     """Seed of the noise maps and of the jitter of w; the photograph's file name goes in, too."""
@@ -182,6 +182,9 @@ class Seeds:
     """Several seeds: a folder seed-S for each, and the result nearest to the observation around them."""
     restarts: int = 1
     """The same for so many seeds, counted from --seed."""
+    init: str | None = None
+    """File of latents to begin with: latents.npz of a run, projected_w.npz, or a .pt of other tools; FILE:N takes the
+    N-th of several. Default: a guess from samples of the network."""
 
     @property
     def all(self) -> tuple[int, ...]:

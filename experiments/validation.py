@@ -23,7 +23,7 @@ def validate(options: InvertOptions, *, photograph_count: int = 1, device_count:
         *of_faces(options.faces, photograph_count=photograph_count),
         *_of_photographs(options),
         *_of_loop(options),
-        *_of_seeds(options.seeds),
+        *_of_seeds(options.seeds, photograph_count),
         *_of_output(options.output),
         *_of_machines(options.machines, device_count),
     ]
@@ -201,8 +201,10 @@ def _of_loop(options: InvertOptions) -> list[str]:
     return []
 
 
-def _of_seeds(seeds: Seeds) -> list[str]:
+def _of_seeds(seeds: Seeds, photograph_count: int) -> list[str]:
     problems = []
+    if seeds.init is not None and photograph_count > 1:
+        problems.append(f"--init belongs to one photograph, not to {photograph_count}; run them one by one.")
     if seeds.seeds and seeds.restarts != 1:
         problems.append("--seeds and --restarts exclude each other; leave one out.")
     if seeds.restarts < 1:

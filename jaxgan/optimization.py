@@ -147,9 +147,9 @@ def _features_and_first_w(
 
 
 def initial_state(
-    generator: Generator, w: Float[Array, " w_dim"], config: InversionConfig, key: PRNGKeyArray
+    generator: Generator, w: Float[ArrayLike, "*rows w_dim"], config: InversionConfig, key: PRNGKeyArray
 ) -> InversionState:
-    """A first w, in all layers, and standard normal noise maps."""
+    """A first w, in all layers unless it has a row for each, and standard normal noise maps."""
     rows = () if config.latent_space == "w" else (generator.config.num_ws,)
     w = jnp.broadcast_to(w, (*rows, generator.config.w_dim))
     latents = Latents(w, latents_lib.sample_noise(key, generator.config.noise_shapes))

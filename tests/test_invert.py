@@ -441,6 +441,21 @@ def test_a_label_decides_where_the_inversion_begins(arguments, classes_and_alpha
     assert pixels(tmp_path / "all" / "restoration.png").shape == (16, 16, 3)
 
 
+def test_an_inversion_begins_with_latents_of_a_file(finished, arguments, tmp_path):
+    """With learning rates of nearly nothing it stays where it began."""
+    before = finished("inpaint")
+    still = ("--init", before / "latents.npz", "--learning-rate", 1e-9)
+    succeed(*arguments("inpaint", tmp_path / "out"), *still)
+    with np.load(before / "latents.npz") as begun, np.load(tmp_path / "out" / "latents.npz") as ended:
+        np.testing.assert_allclose(ended["ws"], begun["ws"], atol=1e-6)
+        for name in ("noise_0", "noise_4"):
+            np.testing.assert_allclose(ended[name], begun[name], atol=1e-5)  # brought to mean 0 and mean square 1
+    settings = record(tmp_path / "out")["settings"]
+    assert settings["init"] == str(before / "latents.npz") and len(settings["init_sha256"]) == 64
+    assert "no such file of latents" in refused(*arguments("inpaint", tmp_path / "no"), "--init", "absent.npz")
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_fidelity_and_noise_change_the_restoration_alone(finished, arguments, tmp_path):
     succeed(*arguments("deblur", tmp_path / "out"), "--fidelity", 1, "--noise", 5)
     asked, plain = contents(tmp_path / "out"), contents(finished("deblur"))

@@ -18,7 +18,7 @@ from experiments.options import Completion, Damage, FaceChoice
 from experiments.restore import crops, degrade, paste_back
 from experiments.restore import faces as face_choice
 from experiments.restore.jobs import Job
-from jaxgan import InversionConfig, images
+from jaxgan import InversionConfig, images, tension
 from jaxgan.errors import UserError
 from jaxgan.photos import alignment, deep_png, faces, paste, photo_files
 
@@ -228,7 +228,7 @@ def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_f
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
     inversion = InversionConfig.for_task(damage.hardest_task)
     asked = (damage, Completion(), faces, already_aligned, None, inversion)
-    return Job(path, path.parent, *asked, (0,), paste_format, 25, 30.0, {})
+    return Job(path, path.parent, *asked, (0,), None, paste_format, 25, 30.0, {})
 
 
 def finished(job: Job):
@@ -393,6 +393,20 @@ def test_it_is_told_where_a_face_stays_as_soft_as_the_network(tmp_path):
         paste_back.write(job, runs, 64, say=lines.append)
         assert any("it stays as soft as the network" in line for line in lines) == told
         (tmp_path / "run-0").rename(tmp_path / task)
+
+
+def test_it_is_told_where_holes_are_too_large_for_the_spline(tmp_path, monkeypatch):
+    Image.fromarray(sample()).save(tmp_path / "photo.png")
+    mask = np.full((512, 512), 255, np.uint8)
+    mask[120:150, 200:250] = mask[400:410, 20:400] = 0
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    job = job_of(tmp_path / "photo.png", Damage("inpaint", mask=tmp_path / "mask.png"))
+    runs, lines = finished(job), {}
+    for limit in (220_000, 2_000):  # pixels
+        monkeypatch.setattr(tension, "LARGEST_SOLVE", limit)
+        lines[limit] = []
+        paste_back.write(job, runs, 64, say=lines[limit].append)
+    assert [any("by a membrane" in line for line in said) for said in lines.values()] == [False, True]
 
 
 def test_an_aligned_crop_is_pasted_over_all_of_itself(tmp_path):

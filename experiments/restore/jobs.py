@@ -21,7 +21,7 @@ OF_ONE_JOB = {
     "completion": tuple(field.name for field in dataclasses.fields(Completion)),
     "photographs": ("crop",),
     "faces": ("face",),
-    "seeds": ("seed",),
+    "seeds": ("seed", "init"),
     "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
 }
 """Options that a line of a list of jobs may set for its photograph, by their group."""
@@ -37,6 +37,7 @@ class Job:
       damage, completion, faces, already_aligned, crop: as the user gave them.
       inversion: settings of the inversion of every face.
       seeds: one or more; each has a folder of its own if there are several.
+      init: latents to begin with, see `latent_files.split`; None for a guess.
       paste_format: format of the whole photograph that is pasted together, None for none.
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
@@ -52,6 +53,7 @@ class Job:
     crop: str | None
     inversion: InversionConfig
     seeds: tuple[int, ...]
+    init: str | None
     paste_format: str | None
     snapshot_every: int
     checkpoint_seconds: float
@@ -70,6 +72,7 @@ class Job:
             crop=options.photographs.crop,
             inversion=options.loop.config(options.damage.hardest_task),
             seeds=options.seeds.all,
+            init=options.seeds.init,
             paste_format=options.output.paste_format if options.output.paste_back else None,
             snapshot_every=options.output.snapshot_every,
             checkpoint_seconds=options.output.checkpoint_seconds,
@@ -190,6 +193,8 @@ def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, I
         problems += wrong
         if values.get("mask") is not None:
             values["mask"] = folder / values["mask"]
+        if values.get("init") is not None:
+            values["init"] = str(folder / values["init"])
         changed[group] = dataclasses.replace(getattr(options, group), **values)
     if job:
         known = ", ".join(("image", *(name for names in OF_ONE_JOB.values() for name in names)))

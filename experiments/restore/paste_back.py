@@ -10,6 +10,7 @@ import numpy as np
 from experiments.restore.crops import Crop, photograph_hole
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
+from jaxgan import tension
 from jaxgan.photos import paste, photo_files, tone
 
 
@@ -25,11 +26,12 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
       The file.
     """
     photo = photo_files.read(job.path)
+    hole = photograph_hole(job.damage, photo.pixels.shape, resolution)
     pixels = _pasted(
         photo.pixels,
         [crop for crop, _ in faces],
         [paste.RestoredFace(_image(crop, run, job.damage.tasks), crop.placement) for crop, run in faces],
-        photograph_hole(job.damage, photo.pixels.shape, resolution),
+        hole,
         job.damage.tasks,
     )
     path = run_folders.restored(job.folder, job.paste_format)
@@ -40,6 +42,8 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     same = ", the others are equal" if others_are_equal else ""
     count = f"{len(faces)} face{'s' * (len(faces) != 1)}"
     say(f"{path}: {count} put back; {changed:.1%} of the pixels differ{same}.")
+    if hole is not None and not tension.is_solved(hole):
+        notes.append("its largest holes, and those far from the faces, are filled by a membrane instead of a spline")
     if "colorize" in job.damage.tasks:
         notes.append("only the faces have colours, which fade out towards the borders of their squares")
     for note in [*notes, *_blurred(faces, job.damage.tasks)]:

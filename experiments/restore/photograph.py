@@ -8,19 +8,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from experiments.restore import degrade
+from experiments.restore import degrade, latent_files
 from experiments.restore.crops import Crop
 from experiments.restore.face_run import Work
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import checkpoints, images
+from jaxgan import checkpoints, images, optimization
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
+from jaxgan.inversion_config import InversionConfig
+from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.photos import photo_files
 
 
@@ -75,6 +79,7 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
       UserError: a folder holds something else, or the blur or the mask does not fit the faces.
       OSError: a folder cannot be made.
     """
+    begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion)
     degradations = [degrade.degradations(job.damage, generator.config.resolution, crop.mask) for crop in crops]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
     claims = {
@@ -91,7 +96,7 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         works = [
             work
             for face, (true, assumed) in zip(faces, degradations, strict=True)
-            for work in _works(job, face, true, assumed, generator, resume=resume)
+            for work in _works(job, face, true, assumed, generator, begin, resume=resume)
         ]
         return Photograph(job, faces, works)
     except BaseException:
@@ -101,7 +106,14 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
 
 
 def _works(
-    job: Job, face: ClaimedFace, true: Degradation, assumed: Degradation, generator: Generator, *, resume: bool
+    job: Job,
+    face: ClaimedFace,
+    true: Degradation,
+    assumed: Degradation,
+    generator: Generator,
+    begin: tuple[np.ndarray, list[np.ndarray]] | None,
+    *,
+    resume: bool,
 ) -> Iterator[Work]:
     """Every seed of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
     truth = jnp.asarray(images.to_float(face.crop.pixels))
@@ -109,19 +121,33 @@ def _works(
     observed = degrade.observe(true, truth) if is_known else assumed.hide_missing(truth)
     for seed, run in zip(job.seeds, face.runs, strict=True):
         if not run.is_finished:
+            key = run_settings.key_for(seed, job.path, face.crop.index)
+            reached = run.restore(generator, job.inversion) if resume else None
+            if reached is None and begin is not None:
+                reached = _started(generator, job.inversion, key, *begin)
             yield Work(
                 run=run,
                 settings=job.inversion,
                 truth=truth if is_known else None,
                 observed=observed,
                 assumed=assumed,
-                key=run_settings.key_for(seed, job.path, face.crop.index),
+                key=key,
                 snapshot_every=job.snapshot_every,
                 checkpoint_seconds=job.checkpoint_seconds,
                 noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
                 fidelity=job.completion.fidelity,
-                reached=run.restore(generator, job.inversion) if resume else None,
+                reached=reached,
             )
+
+
+def _started(
+    generator: Generator, config: InversionConfig, key: jax.Array, w: np.ndarray, noise: list[np.ndarray]
+) -> tuple[InversionState, LossTerms]:
+    """An inversion of no step yet that begins with given latents, and noise maps if there are any."""
+    state = optimization.initial_state(generator, w, config, key)
+    latents = state.latents._replace(noise=tuple(map(jnp.asarray, noise))) if noise else state.latents
+    none = jnp.zeros(0)
+    return state._replace(latents=latents, best=latents), LossTerms(none, none, none, none)
 
 
 def has_face_folders(job: Job) -> bool:
@@ -169,6 +195,8 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "completion": dataclasses.asdict(job.completion),
             "mask_sha256": None if mask is None else checkpoints.sha256(mask),
             "seed": seed,
+            "init": job.init,
+            "init_sha256": None if job.init is None else checkpoints.sha256(latent_files.split(job.init)[0]),
             "inversion": dataclasses.asdict(job.inversion),
             "snapshot_every": job.snapshot_every,
             "networks": job.networks,

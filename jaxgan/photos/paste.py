@@ -130,7 +130,7 @@ def _solvable(hole: np.ndarray, faces: Sequence[RestoredFace]) -> Iterator[tuple
 
 def _faces_at(pixels: np.ndarray, faces: Sequence[RestoredFace], shape: tuple[int, int]) -> np.ndarray:
     """The sum of all faces, each times its share, at some pixels of the photo: [n, 3] in [0, 1]."""
-    y, x = np.divmod(pixels, shape[1]) + np.float64(0.5)
+    y, x = np.array(np.divmod(pixels, shape[1])) + 0.5
     total = np.zeros((len(pixels), 3))
     for face, share in zip(faces, _shares([_fade_at(face.placement, x, y) for face in faces]), strict=True):
         inside = share > 0
