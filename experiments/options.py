@@ -137,7 +137,7 @@ class LoopOptions:
     """How to optimise."""
 
     steps: int | None = None
-    """Optimisation steps. Default: 200."""
+    """Optimisation steps. Default: 150."""
     patience: int | None = None
     """Stop a face when so many steps lowered the lowest loss by less than 1 %. Default: never."""
     learning_rate: float | None = None
@@ -145,7 +145,8 @@ class LoopOptions:
     latent_space: Literal["w", "w_plus"] | None = None
     """One latent for all layers, or one per layer. Default: w_plus."""
     latent_dist_reg_weight: float | None = None
-    """Weight of the squared distance of w from the mean latent. Default: 0.1 for inpaint, 1 for colorize, else 0."""
+    """Weight of the squared distance of w from the mean latent. Default: 1 for inpaint and
+    deblur, 3 for colorize, 0 for invert."""
     noise_reg_weight: float | None = None
     """Weight that keeps the noise maps white. Default: 1e5."""
     precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None

@@ -39,7 +39,7 @@ class StudyOptions:
     name: Annotated[Name, tyro.conf.Positional]
     """The study."""
     quick: bool = False
-    """60 steps (fewer-steps: 200) on three faces."""
+    """60 steps (fewer-steps: 150) on three faces."""
     output: Path | None = None
     """Folder to write. Default: outputs/study-NAME."""
     images: str | None = None
@@ -49,7 +49,7 @@ class StudyOptions:
     count: int | None = None
     """Take the first so many faces. Default: all, or three."""
     steps: int | None = None
-    """Steps of an inversion. Default: 200, or 60."""
+    """Steps of an inversion. Default: 150, or 60."""
     batch_size: int = 8
     """Inversions at once."""
     model: str = "demo"

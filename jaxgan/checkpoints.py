@@ -37,7 +37,7 @@ def load_generator(model: str | os.PathLike = "demo") -> Generator:
     """Loads a converted generator.
 
     Args:
-      model: a folder written by `python -m convert stylegan2`, or "demo" for the embedded 64x64 face network.
+      model: a folder written by `python -m convert stylegan2`, or "demo" for the embedded 128x128 face network.
     Raises:
       CheckpointError: no such folder, another format or version, or weights that do not fit the configuration.
     """

@@ -127,9 +127,9 @@ class InversionConfig:
     @classmethod
     def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
         """This project's defaults for a task; experiments/STUDY.md has the measurements behind each number."""
-        weights = {"invert": 0.0, "inpaint": 0.1, "deblur": 0.0, "colorize": 1.0}
+        weights = {"invert": 0.0, "inpaint": 1.0, "deblur": 1.0, "colorize": 3.0}
         return cls(
-            steps=200,
+            steps=150,
             latent_space="w_plus",
             jitter=0.0,
             start_samples=256,

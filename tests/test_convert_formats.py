@@ -127,12 +127,20 @@ def test_other_precisions_become_float32(tmp_path, tiny, dtype, note, ending):
             np.testing.assert_array_equal(back[name], tensor.float().numpy())
 
 
-@pytest.mark.parametrize("change", [{"z_dim": 48.0}, {"resolution": "x"}, {"mapping_layers": 2**40}, {"z_dim": 10**9}])
-def test_an_example_with_values_of_other_kinds_is_told(tmp_path, tiny, change):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"z_dim": 48.0}, "describes no generator"),
+        ({"resolution": "x"}, "describes no generator"),
+        ({"mapping_layers": 2**40}, "the network claims sizes"),
+        ({"z_dim": 10**9}, "the network claims sizes"),
+    ],
+)
+def test_an_example_with_values_of_other_kinds_is_told(tmp_path, tiny, change, said):
     folder, arrays = tiny
     settings = json.loads((folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({"config": settings["config"] | change}))
-    with pytest.raises(ConversionError, match="describes no generator|the network claims sizes"):
+    with pytest.raises(ConversionError, match=said):
         stylegan2.find(_save(arrays, tmp_path / "a.npz"), like=tmp_path)
 
 

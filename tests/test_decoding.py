@@ -226,18 +226,18 @@ def test_deep_tiff_cases_are_refused_without_the_packages(monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    "dtype, options",
+    "dtype, options, said",
     [
-        ("float32", {"photometric": "miniswhite"}),
-        ("float32", {"photometric": "rgb"}),
-        ("int16", {"photometric": "minisblack"}),
-        ("uint16", {"photometric": "miniswhite", "bitspersample": 12}),
-        ("uint32", {"photometric": "minisblack"}),
-        ("uint16", {"photometric": "separated"}),
-        ("uint8", {"photometric": "separated", "planarconfig": "separate"}),
+        ("float32", {"photometric": "miniswhite"}, "of a kind that cannot be read"),
+        ("float32", {"photometric": "rgb"}, "of a kind that cannot be read"),
+        ("int16", {"photometric": "minisblack"}, "of a kind that cannot be read"),
+        ("uint16", {"photometric": "miniswhite", "bitspersample": 12}, "of a kind that cannot be read"),
+        ("uint32", {"photometric": "minisblack"}, "gray values from"),
+        ("uint16", {"photometric": "separated"}, "of a kind that cannot be read"),
+        ("uint8", {"photometric": "separated", "planarconfig": "separate"}, "of a kind that cannot be read"),
     ],
 )
-def test_tiff_files_of_other_kinds_are_refused(tmp_path, dtype, options):
+def test_tiff_files_of_other_kinds_are_refused(tmp_path, dtype, options, said):
     tifffile = pytest.importorskip("tifffile")
     channels = {"rgb": 3, "separated": 4}.get(options["photometric"], 1)
     values = np.random.default_rng(0).uniform(0, 1, (20, 26, channels))
@@ -245,7 +245,7 @@ def test_tiff_files_of_other_kinds_are_refused(tmp_path, dtype, options):
     values = (values * (np.iinfo(dtype).max if full is None else full)).astype(dtype)
     values = np.moveaxis(values, -1, 0) if "planarconfig" in options else values[..., :channels]
     tifffile.imwrite(tmp_path / "in.tif", values[..., 0] if channels == 1 else values, metadata=None, **options)
-    with pytest.raises(ImageError, match="of a kind that cannot be read|gray values from|damaged or unsupported"):
+    with pytest.raises(ImageError, match=said):
         photo_files.read_photo(tmp_path / "in.tif")
 
 

@@ -96,7 +96,7 @@ def test_a_line_sets_any_option_of_its_photograph(tmp_path):
     a, b, c, d = collect(options, default=Path(), device_count=1).jobs
     assert (c.crop, c.completion.fidelity, c.completion.noise, d.faces.face) == ("0,0,64,64", 1.0, 2.0, (0, 2))
     assert (a.path, a.damage.tasks, a.damage.sigma) == (tmp_path / "a.png", {"deblur", "colorize"}, 2.0)
-    assert (a.inversion.steps, a.inversion.latent_dist_reg_weight, a.seeds) == (7, 1.0, (4,))
+    assert (a.inversion.steps, a.inversion.latent_dist_reg_weight, a.seeds) == (7, 3.0, (4,))
     assert (b.path, b.damage.mask, b.faces.face) == (Path("/b.png"), tmp_path / "m.png", 1)
     assert (b.damage.task, b.inversion.latent_space, b.seeds) == ("inpaint", "w", (9,))
 

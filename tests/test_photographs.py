@@ -176,7 +176,7 @@ def test_faces_of_equal_size_and_faces_cut_by_the_frame_are_told(tmp_path, capsy
 
 
 @needs_dlib
-def test_a_scratched_photo_with_two_faces_is_repaired_by_one_command(tmp_path, capsys):
+def test_a_scratched_photo_with_two_faces_is_repaired_by_one_command(tmp_path, capsys, tiny_network):
     whole, mask = two_faces(), scratches((512, 900))
     damaged = np.where(mask[..., None] > 127, whole, np.uint8(250))
     exif = Image.Exif()
@@ -186,7 +186,7 @@ def test_a_scratched_photo_with_two_faces_is_repaired_by_one_command(tmp_path, c
     out = tmp_path / "out"
     command = [
         *("--task", "inpaint", "--image", tmp_path / "us.png", "--mask", tmp_path / "mask.png", "--already-degraded"),
-        *("--face", "all", "--paste-back", "--steps", "25", "--output", out),
+        *("--face", "all", "--paste-back", "--steps", "6", "--output", out, "--model", tiny_network),
     ]
     command = [str(part) for part in command]
     assert invert.main(command) == 0
@@ -206,11 +206,12 @@ def test_a_scratched_photo_with_two_faces_is_repaired_by_one_command(tmp_path, c
 
 
 @needs_dlib
-def test_a_gray_photo_gets_colours_and_keeps_its_luminance(tmp_path):
+def test_a_gray_photo_gets_colours_and_keeps_its_luminance(tmp_path, tiny_network):
     gray = np.asarray(Image.fromarray(sample()).convert("L"))
     Image.fromarray(gray).save(tmp_path / "gray.png")
     arguments = ["--task", "colorize", "--image", str(tmp_path / "gray.png"), "--already-degraded", "--paste-back"]
-    assert invert.main([*arguments, "--steps", "5", "--output", str(tmp_path / "out")]) == 0
+    arguments += ["--steps", "6", "--model", tiny_network]
+    assert invert.main([*arguments, "--output", str(tmp_path / "out")]) == 0
     with Image.open(tmp_path / "out" / "restored.png") as picture:
         assert picture.mode == "RGB"
         pixels = np.asarray(picture).astype(int)
@@ -287,7 +288,7 @@ def test_a_mask_of_the_whole_photo_reaches_the_crop(tmp_path):
     assert back[~hole].sum() < 0.25 * hole.sum()
 
 
-def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsys):
+def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsys, tiny_network):
     Image.fromarray(sample()).save(tmp_path / "photo.png")
     beside, over = np.full((512, 512), 255, np.uint8), np.full((512, 512), 255, np.uint8)
     beside[400:450], over[:300] = 0, 0
@@ -295,10 +296,11 @@ def test_a_mask_that_hides_all_or_nothing_of_the_face_is_refused(tmp_path, capsy
     Image.fromarray(over).save(tmp_path / "over.png")
     Image.fromarray(beside[:100, :90]).save(tmp_path / "other.png")
     base = ["--task", "inpaint", "--image", tmp_path / "photo.png", "--eyes", EYES, "--output", tmp_path / "out"]
+    base += ["--model", tiny_network, "--steps", "6"]
     assert "hides nothing of the face" in refused(capsys, invert.main, *base, "--mask", tmp_path / "beside.png")
     assert "hides all of face 0" in refused(capsys, invert.main, *base, "--mask", tmp_path / "over.png")
     message = refused(capsys, invert.main, *base, "--mask", tmp_path / "other.png")
-    assert "is 90x100; expected 128x128, the size of the aligned image" in message and "or 512x512" in message
+    assert "is 90x100; expected 16x16, the size of the aligned image" in message and "or 512x512" in message
     assert not (tmp_path / "out").exists()
     # Pasted together, the photo is repaired beside the face, too.
     assert invert.main([str(part) for part in [*base, "--mask", tmp_path / "beside.png", "--paste-back"]]) == 0

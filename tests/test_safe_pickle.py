@@ -179,11 +179,17 @@ def test_the_state_of_an_array_must_fit_its_data():
         safe_pickle.load(good[:shape] + b"K\x04\x85" + good[shape + 3 :], NUMPY_GLOBALS)
 
 
-@pytest.mark.parametrize("change", [(b"K\x03K\x04\x86", b"K\x03K\x05\x86"), (b"\x8c\x01C", b"\x8c\x01K")])
-def test_arrays_of_protocol_5_must_fit_their_data(change):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((b"K\x03K\x04\x86", b"K\x03K\x05\x86"), "lacks data of that size"),
+        ((b"\x8c\x01C", b"\x8c\x01K"), "made of something else"),
+    ],
+)
+def test_arrays_of_protocol_5_must_fit_their_data(change, said):
     good = pickle.dumps(np.arange(12, dtype=np.int32).reshape(3, 4), 5)
     assert good.count(change[0]) == 1
-    with pytest.raises(UnsafePickleError, match="lacks data of that size|made of something else"):
+    with pytest.raises(UnsafePickleError, match=said):
         safe_pickle.load(good.replace(*change), NUMPY_GLOBALS)
 
 
