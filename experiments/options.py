@@ -28,9 +28,10 @@ class Damage:
     mask: Path | None = None
     """inpaint: picture of the size of the photograph or of the aligned image, white where pixels are kept, black where
     they are missing."""
-    invert_mask: bool | None = None
-    """inpaint with --mask: True, white marks what is missing; False, what is kept. Default: what is kept, but a mask
-    that hides most of the picture is refused, as it looks like one of the other kind."""
+    invert_mask: bool = False
+    """inpaint: the mask is the other way round, black where pixels are kept, white where they are missing."""
+    trust_mask: bool = False
+    """inpaint: take the mask as it is, even if it hides more than three quarters of the picture."""
     mask_kind: Literal["strokes", "box", "half"] = "strokes"
     """inpaint, without --mask: random brush strokes, a rectangle, or the right half."""
     mask_seed: int = 0
@@ -45,6 +46,11 @@ class Damage:
     """deblur: the kernel size that the optimiser assumes. Default: the true one."""
     assume_sigma: float | None = None
     """deblur: the sigma that the optimiser assumes. Default: the true one."""
+
+    @property
+    def mask_inversion(self) -> bool | None:
+        """How to read the mask: `invert` of `mask_files.read_mask`."""
+        return True if self.invert_mask else False if self.trust_mask else None
 
     @property
     def tasks(self) -> frozenset[str]:

@@ -34,8 +34,9 @@ def _of_damage(damage: Damage) -> list[str]:
     if idle := _idle(damage):
         problems.append(f"{'; '.join(idle)}, but the task is {damage.task}. Leave it out, or add --also.")
         return problems
-    if damage.invert_mask is not None and damage.mask is None:
-        problems.append("--invert-mask belongs to --mask FILE; add that, or leave it out.")
+    for name in ("invert_mask", "trust_mask"):
+        if getattr(damage, name) and damage.mask is None:
+            problems.append(f"--{name.replace('_', '-')} belongs to --mask FILE; add that, or leave it out.")
     if damage.mask is not None and damage.mask_kind != "strokes":
         problems.append("--mask and --mask-kind exclude each other; leave one out.")
     if _is_set(damage, "mask_box") and damage.mask_kind != "box":
@@ -75,7 +76,7 @@ def _of_completion(completion: Completion, damage: Damage) -> list[str]:
 
 def _idle(damage: Damage) -> list[str]:
     belongs = {
-        "inpaint": ("mask", "invert_mask", "mask_kind", "mask_seed", "mask_box"),
+        "inpaint": ("mask", "invert_mask", "trust_mask", "mask_kind", "mask_seed", "mask_box"),
         "deblur": ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
     }
     return [

@@ -29,7 +29,7 @@ def test_mask_that_observes_nothing_is_refused(tmp_path):
 
 def test_a_mask_of_the_other_convention_is_noticed():
     path = CASES / "mask_white_is_hole.png"
-    with pytest.raises(ImageError, match=r"hides 98% of the picture; .* other way round, invert it \(--invert-mask\)"):
+    with pytest.raises(ImageError, match=r"hides 98% of .* invert it \(--invert-mask\); .* \(--trust-mask\)"):
         read_mask(path)
     inverted, as_is = read_mask(path, invert=True), read_mask(path, invert=False)
     assert 0.98 < inverted.mean() < 0.99

@@ -366,7 +366,7 @@ def test_a_mask_of_the_other_convention_is_noticed_and_inverted(tmp_path):
     mask[120:150, 200:250] = 255
     Image.fromarray(mask).save(tmp_path / "white_is_hole.png")
     damage = Damage("inpaint", mask=tmp_path / "white_is_hole.png")
-    with pytest.raises(UserError, match=r"hides 99% of the picture; .* \(--invert-mask\)"):
+    with pytest.raises(UserError, match=r"hides 99% of the picture; .* \(--invert-mask\); .* \(--trust-mask\)"):
         crops.load(job_of(tmp_path / "photo.png", damage), NETWORK, say=print)
     damage = dataclasses.replace(damage, invert_mask=True)
     np.testing.assert_array_equal(crops.photograph_hole(damage, (512, 512, 3), 64), mask > 0)

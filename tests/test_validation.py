@@ -30,7 +30,7 @@ MISTAKES = {
     "--crop 0,0,20,10": "--crop 0,0,20,10: the crop 0,0,20,10 is 20x10 pixels; expected a square",
     "--crop 0,0,9,9 --already-aligned": "--crop and --already-aligned exclude each other; leave one out.",
     "--crop 0,0,9,9 --face 1": "--face has no effect with --crop; leave one out.",
-    "--invert-mask True": "--invert-mask belongs to --mask FILE; add that, or leave it out.",
+    "--invert-mask": "--invert-mask belongs to --mask FILE; add that, or leave it out.",
     "--fidelity 1.5": "--fidelity is 1.5; expected a number from 0 to 1.",
     "--task colorize --fidelity 1": "--fidelity belongs to inpaint and deblur, but the task is colorize.",
     "--noise 2": "--noise belongs to deblur, and to inpaint with --fidelity above 0; leave it out.",

@@ -127,7 +127,7 @@ def photograph_hole(damage: Damage, photo_shape: tuple[int, ...], resolution: in
     """
     if damage.mask is None:
         return None
-    mask = read_mask(damage.mask, invert=damage.invert_mask)
+    mask = read_mask(damage.mask, invert=damage.mask_inversion)
     height, width = photo_shape[:2]
     if mask.shape == (height, width):
         return mask < 0.5

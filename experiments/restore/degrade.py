@@ -77,7 +77,7 @@ def crop_mask(damage: Damage, resolution: int) -> np.ndarray:
             return masks.half(resolution) if damage.mask_kind == "half" else masks.strokes(damage.mask_seed, resolution)
         except ValueError as error:
             raise UserError(str(error)) from None
-    mask = read_mask(damage.mask, invert=damage.invert_mask)
+    mask = read_mask(damage.mask, invert=damage.mask_inversion)
     if mask.shape != (resolution, resolution):
         raise UserError(
             f"{damage.mask} is {mask.shape[1]}x{mask.shape[0]}; expected {resolution}x{resolution}, the size of the "

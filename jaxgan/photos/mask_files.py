@@ -38,6 +38,6 @@ def read_mask(path: str | os.PathLike[str], *, invert: bool | None = None) -> Fl
     if invert is None and (hidden := 1 - observed.mean()) > MOST:
         raise ImageError(
             f"{path}: the mask hides {hidden:.0%} of the picture; expected white = keep, black = fill in: "
-            "if it is meant the other way round, invert it (--invert-mask)"
+            "if it is meant the other way round, invert it (--invert-mask); if it is right, say so (--trust-mask)"
         )
     return observed.astype(np.float32)
