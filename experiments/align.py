@@ -1,7 +1,7 @@
 """Find the faces of photographs and cut them out as StyleGAN2's face networks expect them (the FFHQ recipe).
 
   python -m experiments.align me.jpg --output aligned
-  python -m experiments.align group.jpg --size 64 --scale 0.74 --output aligned
+  python -m experiments.align group.jpg --size 128 --output aligned
 
 For each face N, numbered from the largest: face-N.png, the upright square, and face-N.json, where it lies in the photo.
 before_after.png shows the landmarks and the squares on the photo, beside what was cut out. Several photos get a folder
@@ -49,7 +49,7 @@ class AlignOptions:
     size: int = 1024
     """Side of the squares in pixels."""
     scale: float = 1.0
-    """Size of the squares relative to FFHQ's; the demo network was trained on 0.74."""
+    """Size of the squares relative to FFHQ's."""
     faces: FaceChoice = EVERY_FACE
 
 

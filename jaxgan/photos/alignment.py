@@ -111,7 +111,7 @@ def alignment_quad(landmarks: Float[np.ndarray, "68 2"], *, scale: float = 1.0) 
 
     Args:
       landmarks: (x, y) in pixels, dlib's numbering.
-      scale: enlarges the square about its centre; 1 is FFHQ, 0.74 the demo network.
+      scale: enlarges the square about its centre; 1 is that of FFHQ.
     Raises:
       ValueError: landmarks of another shape, not finite, or without extent; `scale` not a positive number.
     """
@@ -128,7 +128,7 @@ def quad_from_points(points: FacePoints, *, scale: float = 1.0) -> AlignmentQuad
       ValueError: the points span no face, or `scale` is not a positive number.
     """
     if not (math.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale is {scale}; expected a positive number (1 for FFHQ, 0.74 for the demo network)")
+        raise ValueError(f"scale is {scale}; expected a positive number (1 for FFHQ)")
     eye_avg = (points.eye_left + points.eye_right) / 2
     eye_to_eye = points.eye_right - points.eye_left
     eye_to_mouth = points.mouth - eye_avg
@@ -224,7 +224,7 @@ def align(
       photo: RGB, values in [0, 255].
       landmarks: (x, y) in pixels of the photo, dlib's numbering.
       size: side of the result.
-      scale: enlarges the square about its centre; 1 is FFHQ, 0.74 the demo network.
+      scale: enlarges the square about its centre; 1 is that of FFHQ.
       supersampling: bilinear samples per pixel of the result along each axis, reduced by Lanczos; FFHQ has 4.
         The demo network's images were reduced by block means: images.resize(align(..., 128, supersampling=1), 64).
     Returns:
