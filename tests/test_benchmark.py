@@ -44,9 +44,7 @@ def test_operations_of_a_step(demo, lpips):
     @jax.jit
     def step(demo, lpips, target, draw):
         w = statistics.w_avg
-        problem = optimization.Problem(
-            settings.numbers(), settings.program(), lambda image: image, target, statistics, w
-        )
+        problem = optimization.Problem(settings.numbers(), settings.program(), jaxgan.Identity(), target, statistics, w)
         state = optimization.initial_state(demo, w, settings, jax.random.key(0))
         return optimization.step(demo, lpips, problem, state, draw)
 
