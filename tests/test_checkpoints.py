@@ -183,7 +183,7 @@ def test_a_failure_while_writing_leaves_nothing(weights, tmp_path, monkeypatch):
 
 def test_the_demo_network_loads():
     config = checkpoints.load_generator().config
-    assert (config.resolution, config.alignment_scale, config.source) == (64, 0.74, "faces64.pkl")
+    assert (config.resolution, config.alignment_scale, config.source) == (128, 1.0, "faces128.pkl")
 
 
 def test_lpips_weights_are_converted_once(lpips, monkeypatch, tmp_path):
