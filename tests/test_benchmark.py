@@ -37,7 +37,7 @@ def test_operations_of_an_up_convolution_are_those_the_compiler_counts():
 
 
 def test_operations_of_a_step(demo, lpips):
-    """Of the whole step the compiler counts more by what is left out: filters, activations, LPIPS, Adam."""
+    """The compiler counts what we leave out (filters, activations, Adam), but no products with padding: 0.95 here."""
     settings = InversionConfig.reference()
     statistics = latents.WStatistics(jnp.zeros(demo.config.w_dim), jnp.ones(()))
 
@@ -51,7 +51,7 @@ def test_operations_of_a_step(demo, lpips):
     features = jax.eval_shape(lpips.features, jax.ShapeDtypeStruct(demo.config.image_shape, jnp.float32))
     draw = jax.ShapeDtypeStruct((demo.config.w_dim,), jnp.float32)
     counted = step.lower(demo, lpips, features, draw).cost_analysis()["flops"]
-    assert 1 < counted / flops.of_step(demo.config) < 1.15
+    assert 0.9 < counted / flops.of_step(demo.config) < 1.0
 
 
 def test_operations_of_the_large_network():
