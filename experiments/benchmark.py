@@ -32,7 +32,7 @@ class BenchmarkOptions:
     """Options of `experiments.benchmark`."""
 
     network: tuple[Network, ...] = ("demo",)
-    """The embedded 64x64 network, or random ones of configurations E (256x256) and F (1024x1024)."""
+    """The embedded network (128x128), or random ones of configurations E (256x256) and F (1024x1024)."""
     batch_size: tuple[int, ...] = (1, 8)
     """Images at once."""
     precision: tuple[Literal["float32", "tensorfloat32", "bfloat16", "float16"], ...] = ("float32",)
