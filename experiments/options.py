@@ -151,8 +151,8 @@ class LoopOptions:
     latent_space: Literal["w", "w_plus"] | None = None
     """One latent for all layers, or one per layer. Default: w_plus."""
     latent_dist_reg_weight: float | None = None
-    """Weight of the squared distance of w from the mean latent. Default: 1 for inpaint and
-    deblur, 3 for colorize, 0 for invert."""
+    """Weight of the squared distance of w from the mean latent. Default: 1 for inpaint,
+    1 for deblur, 3 for colorize, else 0."""
     noise_reg_weight: float | None = None
     """Weight that keeps the noise maps white. Default: 1e5."""
     precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None

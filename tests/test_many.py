@@ -186,7 +186,7 @@ def tiny_disk(tmp_path):
     if mounted.returncode:
         pytest.skip("needs the right to mount a file system")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the logs of the command may still be open
 
 
 def test_a_full_disk_stops_the_run_and_nothing_is_lost(faces, inpaint, tiny_disk):

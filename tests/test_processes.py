@@ -101,7 +101,8 @@ def kill_at_random(start, jobs: Path, whole: Path, root: Path, *, kills: int, se
     for folder in whole.glob("face*"):
         assert os.listdir(root / folder.name / "latents") == ["24"]
         assert sorted(os.listdir(root / folder.name / "snapshots")) == sorted(os.listdir(folder / "snapshots"))
-        assert not list((root / folder.name).glob(".*"))  # neither locks nor halves of files
+        # No halves of files; of its lock, which nobody holds, a killed process may leave the name.
+        assert {file.name for file in (root / folder.name).glob(".*")} <= {".run.lock", ".run.holder"}
     assert (root / "contact_sheet.png").read_bytes() == (whole / "contact_sheet.png").read_bytes()
     assert killed == kills, f"only {killed} kills found the run alive"
 
@@ -117,7 +118,7 @@ def test_64_photographs_survive_25_kills(start, crops, tmp_path):
     kill_at_random(start, jobs, tmp_path / "whole", tmp_path / "out", kills=25, seconds=20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_finishes_the_chunk_and_says_how_to_go_on(start, jobs, whole, tmp_path, number):
     root = tmp_path / "out"
     process = start("--jobs", jobs, *LONG, output=root)
@@ -206,6 +207,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_photograph_that_kills_its_worker_fails_after_three_tries(jobs, tiny_network, tmp_path):
     """It was tried for ever once."""
     pytest.importorskip("ray")

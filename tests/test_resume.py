@@ -53,7 +53,8 @@ def uninterrupted(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # on the embedded network; tests/test_processes.py kills runs on a tiny one
+@pytest.mark.parametrize("kills", [1, 4])
 def test_a_killed_run_ends_bit_identically(uninterrupted, tmp_path, kills):
     folder, reached = tmp_path / "run", 0
     for kill in range(kills):

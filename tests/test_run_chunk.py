@@ -73,7 +73,7 @@ def test_a_free_run_follows_the_official_losses(trace, problem, generator, lpips
     np.testing.assert_allclose(regularizer[0], trace["reg_loss"][:20], rtol=1e-3)
 
 
-@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("images", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_128_pixels_and_256_channels_equal_pytorch(images, lpips):
     """What the traces do not reach, alone and in a batch: loss and gradient of the first step.
 

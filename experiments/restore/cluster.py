@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import programs
+from experiments import interrupts, programs
 from experiments.restore.jobs import Job
 from experiments.restore.pipeline import Engine, restore_many
 from experiments.runs.manifest import Manifest
@@ -65,8 +65,6 @@ def restore(address: str, engine: Engine, jobs: Sequence[Job], record: Manifest)
     Raises:
       UserError: Ray is not installed or not to be reached, or a folder cannot be written.
     """
-    import tqdm
-
     if not jobs:
         return {}
     ray = _ray()
@@ -74,6 +72,14 @@ def restore(address: str, engine: Engine, jobs: Sequence[Job], record: Manifest)
         ray.init(None if address == "local" else address, include_dashboard=False, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"--cluster {address}: {error}") from error
+    with interrupts.handled():  # Ray has put handlers of its own in place of those of the command
+        return _restore(ray, engine, jobs, record)
+
+
+def _restore(ray: ModuleType, engine: Engine, jobs: Sequence[Job], record: Manifest) -> dict[str, str]:
+    """Hands out the photographs and shuts Ray down in the end."""
+    import tqdm
+
     failures: dict[str, str] = {}
     lost: Counter[str] = Counter()
     running: dict[Any, list[Job]] = {}
