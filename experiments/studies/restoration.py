@@ -55,6 +55,7 @@ def study(setup: Setup) -> Findings:
     pixels.set_ylabel("PSNR to the truth (dB)")
     perceptual.legend(fontsize=7)
     for axes in (perceptual, pixels):
+        axes.set_xticks(range(len(names)), names)  # the last result need not have all of them
         axes.tick_params(axis="x", labelsize=7)
     first = setup.faces.names[0]
     for column, name in enumerate(names):
@@ -62,8 +63,9 @@ def study(setup: Setup) -> Findings:
         pictures = {"truth": shown["reconstruction"]["images"]["truth"]}
         pictures["observed"] = shown["reconstruction"]["images"]["observed"]
         pictures |= {result: row["picture"] for result, row in shown.items()}
-        for strip, (label, picture) in zip(strips, pictures.items(), strict=False):
-            figures.show(strip[column], picture, name if label == "truth" else "", "" if column else label)
+        for strip, label in zip(strips, ("truth", "observed", *RESULTS), strict=True):
+            if label in pictures:
+                figures.show(strip[column], pictures[label], name if label == "truth" else "", "" if column else label)
     return Findings(rows, figure, _table(setup, rows, names))
 
 
