@@ -9,7 +9,7 @@ portrait that ships with the project, without --model the embedded face network.
   python -m experiments.invert --task inpaint --image jaxgan/data/two_portraits.jpg \
       --mask jaxgan/data/two_portraits_mask.png --already-degraded --face all --paste-back
 
-The first takes about two minutes on two CPU cores. It prints where it writes: restoration.png, which keeps all
+The first takes about a minute and a half on two cores. It prints where it writes: restoration.png, which keeps all
 that was observed, reconstruction.png, the generator's own image, truth.png, observed.png, panel.png, progress.gif,
 loss.png, losses.csv, latents/ (Orbax, to resume), latents.npz, config.json. The last restores all faces of a scratched
 photograph, each in a folder face-N, and writes the whole photograph with the repaired faces in it, restored.png.
