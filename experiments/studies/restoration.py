@@ -6,14 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.measure import classical
+from experiments.measure.spectrum import BOX
 from experiments.measure.statistics import bootstrap
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup, classical_row
 from jaxgan import images, masks, restoration, spectra
 from jaxgan.degradations import Degradation, GaussianBlur, Grayscale, Mask
 
-BOX = (0.28, 0.33, 0.72, 0.77)
-"""A fifth of the picture, in its middle: left, top, right, bottom."""
 RESULTS = ("classical", "prior alone", "reconstruction", "restoration", "fidelity 1")
 
 
