@@ -75,7 +75,7 @@ def to_ours(
     Args:
       table: where each array goes.
       arrays: the file's arrays, by torch name.
-      expected: shape and dtype of every leaf of our network, e.g. of `checkpoints.network_shapes`.
+      expected: shape and dtype of every leaf of our network, e.g. of `jaxgan.checkpoints.network_shapes`.
       ignored: {torch name: reason} for the arrays that have no place in our network.
     Returns:
       {our path: contiguous array} with exactly the entries of `expected`.

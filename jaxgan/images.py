@@ -57,7 +57,7 @@ def to_float(image: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return image.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+def to_uint8(image: Float[jax.Array | np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Converts float [-1, 1] to uint8 [0, 255], clipping what lies outside and rounding half to even.
 
     Raises:
@@ -96,9 +96,9 @@ def resize(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "s
 
 def write_png(
     path: str | os.PathLike[str],
-    image: UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "H W 3"] | Float[jax.Array | np.ndarray, "H W 3"],
     *,
-    alpha: Float[np.ndarray, "H W"] | None = None,
+    alpha: Float[jax.Array | np.ndarray, "H W"] | None = None,
 ) -> None:
     """Writes a PNG file, whole or not at all (an existing file is replaced only once the new one is complete).
 
@@ -119,7 +119,7 @@ def write_png(
 
 def write_gif(
     path: str | os.PathLike[str],
-    images: Sequence[UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"]],
+    images: Sequence[UInt8[np.ndarray, "H W 3"] | Float[jax.Array | np.ndarray, "H W 3"]],
     *,
     milliseconds: int = 100,
     last_milliseconds: int = 1500,
@@ -152,7 +152,7 @@ def _check_rgb(image: np.ndarray) -> None:
         raise ValueError(f"expected an RGB image [H, W, 3] of uint8, got {image.dtype} {list(image.shape)}")
 
 
-def _picture(image: np.ndarray) -> Image.Image:
+def _picture(image: jax.Array | np.ndarray) -> Image.Image:
     image = np.asarray(image)
     if image.dtype != np.uint8:
         image = to_uint8(image)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from jaxgan import images, inversion_loop, optimization
@@ -45,7 +46,7 @@ class InversionResult(NamedTuple):
 def invert(
     generator: Generator,
     lpips: LPIPS,
-    observed: Float[Array, "h w 3"],
+    observed: Float[Array | np.ndarray, "h w 3"],
     degradation: Degradation,
     config: InversionConfig,
     key: PRNGKeyArray,
@@ -102,7 +103,7 @@ def invert(
 def invert_batch(
     generator: Generator,
     lpips: LPIPS,
-    observed: Float[Array, "n h w 3"],
+    observed: Float[Array | np.ndarray, "n h w 3"],
     degradations: Degradation,
     config: InversionConfig | Sequence[InversionConfig],
     keys: Key[Array, " n"],

@@ -52,7 +52,7 @@ def w_statistics(
     Args:
       generator: the network.
       samples: number of z.
-      seed: of NumPy's legacy `RandomState`, so that the numbers equal those of the reference.
+      seed: of NumPy's legacy `numpy.random.RandomState`, so that the numbers equal those of the reference.
       label: class of a class-conditional network, from 0; None takes all its classes in turn.
     Raises:
       ValueError: the network has no such class.

@@ -50,7 +50,8 @@ def find(snapshot: Module | Mapping[Any, Any], *, which: Which, **settings: Any)
     """Finds a generator in a snapshot (`ffhq.pkl`, ...).
 
     Args:
-      snapshot: the pickled dict, of `torch_files.read_snapshot`, or a network that was saved alone.
+      snapshot: the pickled dict that `convert.files.torch_files.read_snapshot` reads, or a network that was saved
+        alone.
       which: the exponential moving average of the weights, as a rule the better one, or the last weights.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:

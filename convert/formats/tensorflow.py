@@ -39,7 +39,8 @@ def find(networks: TensorflowNetwork | Sequence, *, which: Which, **settings: An
     """Finds a generator in a pickle.
 
     Args:
-      networks: (G, D, Gs), of `torch_files.read_snapshot`, some of which may be None; or one network alone.
+      networks: (G, D, Gs), as `convert.files.torch_files.read_snapshot` reads them, where some may be None; or one
+        network alone.
       which: Gs, the moving average of the weights, or G.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
