@@ -1,4 +1,4 @@
-"""Puts a converted network into its folder: whole or not at all, and never at the price of what was there."""
+"""Puts a converted network into its folder whole or not at all, and keeps what was there if that fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check(output: Path, *, overwrite: bool) -> None:
     """Refuses an output folder before any work is done.
 
     Raises:
-      UserError: it exists and `overwrite` is not given, or it is something else than a converted network.
+      UserError: the folder exists and `overwrite` is not given, or it holds something else than a converted network.
     """
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists already; choose another folder or give --overwrite.")
@@ -27,14 +27,14 @@ def check(output: Path, *, overwrite: bool) -> None:
 
 
 def write(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
-    """Saves into a new folder beside the output, then renames: an old output is moved aside, and back on failure.
+    """Saves into a new folder beside the output and renames it; an old output is moved aside, and back on failure.
 
     Args:
       output: the folder to make or replace.
-      save: fills a folder of the given path.
-      size: bytes that it is going to write.
+      save: a function that fills the folder at a given path.
+      size: the number of bytes that `save` is going to write.
     Raises:
-      OSError: the output cannot be written; the disk is full, say.
+      OSError: the output cannot be written, because the disk is full, for example.
     """
     with _beside(output) as work:
         _reserve(work, size)
@@ -50,7 +50,7 @@ def write(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
 
 
 def write_file(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
-    """The same for a single file.
+    """Saves a single file beside the output and renames it, as `write` does with a folder.
 
     Raises:
       OSError: the output cannot be written.
@@ -64,7 +64,7 @@ def write_file(output: Path, save: Callable[[Path], None], *, size: int = 0) -> 
 
 @contextlib.contextmanager
 def _beside(output: Path) -> Iterator[Path]:
-    """A new folder beside the output, removed in the end; its missing parents are made, and removed on failure."""
+    """Yields a new folder beside the output, removed at the end; missing parents are made, and removed on failure."""
     missing = [folder for folder in output.parents if not folder.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _beside(output: Path) -> Iterator[Path]:
 
 
 def _reserve(folder: Path, size: int) -> None:
-    """Fails now if the disk or the quota is too small: Orbax would fail half way, in many messages."""
+    """Fails at once if the disk or the quota is too small, because Orbax would fail half way, in many messages."""
     if size > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if size and hasattr(os, "posix_fallocate"):
@@ -93,7 +93,7 @@ def _reserve(folder: Path, size: int) -> None:
 
 
 def _is_network(folder: Path) -> bool:
-    """Many other folders have a config.json, those of this project's results among them."""
+    """Tells a network folder from the many others that have a config.json, such as results of this project."""
     try:
         return json.loads((folder / "config.json").read_text())["format"] in ("jaxgan-generator", "jaxgan-lpips")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxgan.errors import UserError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], suffix: str | None = None) -> Iterator[Path]:
-    """Yields a temporary path to write to; once the body of the `with` is done, that file takes the place of `path`.
+    """Yields a temporary path to write to; when the body of the `with` ends, that file takes the place of `path`.
 
     If the body fails, the temporary file is removed and an earlier file at `path` stays as it was. The temporary name
     is the same each time, so that the next write removes what a killed process left behind. Two processes must

@@ -1,4 +1,4 @@
-"""The four tasks of this project: what is observed of an image in each, unless one asks for something else."""
+"""Names the tasks of this project, and makes the degradation that each of them undoes by default."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ Task = Literal["invert", "inpaint", "deblur", "colorize"]
 
 
 def default_degradation(task: Task, resolution: int, *, seed: int = 0) -> Degradation:
-    """A task's degradation with its default parameters; `InversionConfig.for_task` has the optimiser's.
+    """Makes a task's degradation with its default parameters; `InversionConfig.for_task` has those of the optimiser.
 
     Args:
-      task: what the observed image lacks; "invert": nothing.
-      resolution: height and width of the image.
-      seed: of the brush strokes that "inpaint" misses.
+      task: the name of the task; "invert" degrades nothing.
+      resolution: height and width of the image in pixels.
+      seed: decides where the brush strokes lie that hide pixels in "inpaint".
+    Returns:
+      The degradation.
     """
     if task == "inpaint":
         return Mask(jnp.asarray(masks.strokes(seed, resolution)))
