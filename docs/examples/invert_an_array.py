@@ -1,4 +1,8 @@
-"""Find the network's image that comes nearest to a picture, which is an array of any size."""
+"""Find the network's image that comes nearest to a picture, which is an array of any size.
+
+`python -m experiments.align me.jpg --output aligned` cuts the face of a photograph out as the network expects it, and
+`numpy.asarray(PIL.Image.open("aligned/face-0.png"))` is such an array.
+"""
 
 import dataclasses
 
