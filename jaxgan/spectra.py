@@ -72,7 +72,7 @@ def measure_spectrum(
     per_band = np.bincount(band.ravel())
 
     def mean(products: np.ndarray) -> np.ndarray:
-        over_images = products.mean(0).reshape(-1, 3) / band.size  # of a pixel
+        over_images = products.mean(0).reshape(-1, 3) / band.size  # the share of one pixel
         sums = [np.bincount(band.ravel(), weights=over_images[:, colour]) for colour in range(3)]
         return (np.stack(sums, -1) / per_band[:, None])[:number]
 

@@ -42,12 +42,12 @@ class AlignmentPlan(NamedTuple):
     shrunk_size: tuple[int, int]  # (width, height)
     quad_after_shrink: Float64[np.ndarray, "4 2"]
     qsize_after_shrink: float
-    border: int  # kept around the quad
-    crop: tuple[int, int, int, int]  # of the reduced photo
+    border: int  # pixels that are kept around the quad
+    crop: tuple[int, int, int, int]  # the part of the reduced photo that is kept
     quad_after_crop: Float64[np.ndarray, "4 2"]
-    pad_initial: tuple[int, int, int, int]  # by how much quad and border reach out of the crop
+    pad_initial: tuple[int, int, int, int]  # pixels by which quad and border reach out of the crop
     pad: tuple[int, int, int, int]  # pixels to add on each side; zeros where nothing is padded
-    quad_final: Float64[np.ndarray, "4 2"]  # in the cropped and padded photo
+    quad_final: Float64[np.ndarray, "4 2"]  # the corners in the cropped and padded photo
 
 
 class Placement(NamedTuple):

@@ -20,8 +20,8 @@ class Metadata(NamedTuple):
     """Everything that a picture file holds but its pixels."""
 
     icc_profile: bytes | None = None
-    exif: bytes | None = None  # of an upright picture
-    xmp: bytes | None = None  # of an upright picture
+    exif: bytes | None = None  # describes an upright picture
+    xmp: bytes | None = None  # describes an upright picture
     dpi: tuple[float, float] | None = None  # pixels per inch, across and down
     texts: tuple[tuple[str, str], ...] = ()  # (keyword, text); the keyword of a JPEG comment is "Comment"
 

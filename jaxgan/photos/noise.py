@@ -50,7 +50,7 @@ def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> f
     pixels = photo[top:bottom, left:right].astype(np.float32)
     try:
         sigma = estimate_sigma(pixels, average_sigmas=True, channel_axis=-1)
-    except ImportError as error:  # of PyWavelets, which scikit-image imports when it is needed
+    except ImportError as error:  # it may be PyWavelets, which scikit-image imports when it is needed
         raise _missing(error) from error
     return float(np.hypot(sigma * _gain(placement.pixels_per_pixel), ROUNDING))
 

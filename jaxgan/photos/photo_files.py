@@ -26,11 +26,11 @@ class PhotoFile(NamedTuple):
     """A photograph as it was read, upright."""
 
     pixels: UInt[np.ndarray, "H W 3"]  # RGB, uint8 or uint16
-    alpha: UInt[np.ndarray, "H W"] | None = None  # of the same depth
+    alpha: UInt[np.ndarray, "H W"] | None = None  # has the same depth
     is_gray: bool = False  # the file has one colour channel; in `pixels` it stands three times
     metadata: Metadata = Metadata()
-    notes: tuple[str, ...] = ()  # lines for the user: what of the file could not be kept
-    hints: tuple[str, ...] = ()  # lines for the user: what about the file may be a mistake
+    notes: tuple[str, ...] = ()  # lines for the user on what could not be kept
+    hints: tuple[str, ...] = ()  # lines for the user on what may be a mistake
 
 
 def sample_photo_path() -> Path:
