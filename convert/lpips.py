@@ -56,7 +56,7 @@ def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[
         arrays = _state_dict(vgg) | _state_dict(lin)
         return "torchvision", _with_names(f"{vgg}, {lin}", lambda: from_torchvision(arrays))
     if lin is not None:
-        raise ConversionError(f"{vgg} has LPIPS weights of its own; leave --lin away.")
+        raise ConversionError(f"{vgg} has LPIPS weights of its own; leave --lin out.")
     if kind == "torchscript":
         return "nvidia-torchscript", _with_names(vgg, lambda: from_torchscript(torch_files.read_torchscript(vgg)))
     if kind == "pickle":

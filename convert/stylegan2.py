@@ -76,7 +76,7 @@ def _find(content: Any, which: Which, like: Path | None, settings: dict[str, Any
     else:
         return state_dicts.find(torch_files.flat_arrays(content), which=which, like=like, **settings)
     if like is not None:
-        raise ConversionError(f"a file of the format {found.format} describes itself; leave --like away.")
+        raise ConversionError(f"a file of the format {found.format} describes itself; leave --like out.")
     return found
 
 

@@ -187,7 +187,7 @@ def _from_rosinality(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if rest == ["const"]:
         return arrays["input.input"][0]
     level = int(math.log2(int(part[1:]))) - 2  # 0 at 4x4
-    index = 2 * level - 2 + (rest[0] == "conv1")  # in `convs`; -1 for the 4x4 block's conv1
+    index = 2 * level - 2 + (rest[0] == "conv1")  # the number in `convs`; -1 is the 4x4 block's conv1
     leaf = ".".join(rest[1:])
     if leaf == "noise_const":
         return arrays[f"noises.noise_{index + 1}"][0, 0]

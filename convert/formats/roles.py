@@ -43,7 +43,7 @@ def choose(names: Iterable[str], which: Which, *, last: Iterable[str] = ()) -> s
         raise NothingFoundError(f"there is no StyleGAN2 generator g_ema; the file holds {shown}: use --which g.")
     if names:
         raise NothingFoundError(
-            f"there is no StyleGAN2 generator {which} among its networks; the file holds {shown}: leave --which away."
+            f"there is no StyleGAN2 generator {which} among its networks; the file holds {shown}: leave --which out."
         )
     raise NothingFoundError(f"there is no StyleGAN2 generator {which}.")
 

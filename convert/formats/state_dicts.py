@@ -82,7 +82,7 @@ def find(
         raise ConversionError(f"{len(unknown)} arrays beside the generator are unknown: {shown}.")
     latent_avg = _mean_latent(prefix, inner, arrays) if which == "g_ema" else None
     if sign != OFFICIAL_SIGN and like is not None:
-        raise ConversionError("a state dict of this format describes itself; leave --like away.")
+        raise ConversionError("a state dict of this format describes itself; leave --like out.")
     if sign == OFFICIAL_SIGN:
         found = _find_official(inner, like, settings)
     elif sign == genforce.SIGN:

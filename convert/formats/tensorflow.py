@@ -80,7 +80,7 @@ def _choose(networks: Sequence, which: Which) -> TensorflowNetwork:
     alone = len(networks) == 1
     names = ("G" if networks[0].state.get("name") == "G" else "Gs",) if alone else ("G", "D", "Gs")
     held = {name: network for name, network in zip(names, networks, strict=True) if network is not None}
-    name, other, hint = ("Gs", "G", "use --which g") if which == "g_ema" else ("G", "Gs", "leave --which away")
+    name, other, hint = ("Gs", "G", "use --which g") if which == "g_ema" else ("G", "Gs", "leave --which out")
     if name not in held:
         hint = f": {hint}" if other in held else ""
         raise NothingFoundError(f"there is no network {name}; the file holds {', '.join(held)}{hint}.")
