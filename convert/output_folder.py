@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jaxgan import files
 from jaxgan.errors import UserError
 
 
@@ -27,7 +28,7 @@ def check(output: Path, *, overwrite: bool) -> None:
 
 
 def write(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
-    """Saves into a new folder beside the output and renames it; an old output is moved aside, and back on failure.
+    """Saves a network's folder; an old one is replaced, or stays where saving fails.
 
     Args:
       output: the folder to make or replace.
@@ -36,17 +37,8 @@ def write(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
     Raises:
       OSError: the output cannot be written, because the disk is full, for example.
     """
-    with _beside(output) as work:
-        _reserve(work, size)
-        save(work / "new")
-        if output.exists():
-            output.rename(work / "old")
-        try:
-            (work / "new").rename(output)
-        except BaseException:
-            if (work / "old").exists():
-                (work / "old").rename(output)
-            raise
+    with _place_for(output, size), files.replacing_folder(output) as partial:
+        save(partial)
 
 
 def write_file(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
@@ -55,23 +47,19 @@ def write_file(output: Path, save: Callable[[Path], None], *, size: int = 0) -> 
     Raises:
       OSError: the output cannot be written.
     """
-    with _beside(output) as work:
-        _reserve(work, size)
-        save(work / "new")
-        os.chmod(work / "new", 0o644)
-        os.replace(work / "new", output)
+    with _place_for(output, size), files.replacing(output) as partial:
+        save(partial)
+        partial.chmod(0o644)
 
 
 @contextlib.contextmanager
-def _beside(output: Path) -> Iterator[Path]:
-    """Yields a new folder beside the output, removed at the end; missing parents are made, and removed on failure."""
+def _place_for(output: Path, size: int) -> Iterator[None]:
+    """Makes the folders above the output and checks that there is room; removes the folders again on failure."""
     missing = [folder for folder in output.parents if not folder.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{output.name[:50]}-", dir=output.parent, ignore_cleanup_errors=True
-        ) as work:
-            yield Path(work)
+        _reserve(output.parent, size)
+        yield
     except BaseException as error:
         with contextlib.suppress(OSError):  # somebody else may have put something there meanwhile
             for folder in missing:

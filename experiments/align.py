@@ -90,7 +90,7 @@ def _problems_of_folders(folders: list[Path], *, overwrite: bool) -> list[str]:
 def _align_one(options: AlignOptions, path: Path, folder: Path) -> None:
     from experiments.restore import before_after
     from experiments.restore.faces import choose, quad_of, warn_if_cut
-    from jaxgan import images
+    from jaxgan import files, images
     from jaxgan.errors import UserError
     from jaxgan.photos import alignment, photo_files
 
@@ -113,7 +113,7 @@ def _align_one(options: AlignOptions, path: Path, folder: Path) -> None:
         stale.unlink()
     for face, crop, record in zip(chosen, crops, records, strict=True):
         images.write_png(folder / f"face-{face.index}.png", crop)
-        (folder / f"face-{face.index}.json").write_text(json.dumps(record, indent=2) + "\n")
+        files.write_text(folder / f"face-{face.index}.json", json.dumps(record, indent=2) + "\n")
     images.write_png(folder / "before_after.png", before_after.draw(photo, chosen, quads, crops))
     say(f"{folder}: {len(chosen)} face{'s' * (len(chosen) != 1)} of {path}")
 

@@ -94,8 +94,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
             "goes on with the others."
         ) from None
     summary = tables.summarise(table.rows)
-    with files.replacing(options.output / "summary.md") as partial:
-        partial.write_text(summary)
+    files.write_text(options.output / "summary.md", summary)
     print(summary)
     return table.rows
 

@@ -107,9 +107,9 @@ def run(options: StudyOptions) -> Findings:
         raise KeyboardInterrupt(f"{output} keeps the sweeps that are done; the same command goes on.") from None
     write_csv(output / "results.csv", findings.rows)
     figures.save(findings.figure, output / "figure.png")
-    (output / "finding.md").write_text(findings.text + "\n")
-    with files.replacing(output / "config.json") as partial:
-        partial.write_text(json.dumps(record | {"faces": len(setup.indices)}, indent=2, default=str) + "\n")
+    files.write_text(output / "finding.md", findings.text + "\n")
+    record |= {"faces": len(setup.indices)}
+    files.write_text(output / "config.json", json.dumps(record, indent=2, default=str) + "\n")
     kept.remove()
     print(findings.text)
     return findings

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxgan import lpips_weights
+from jaxgan import files, lpips_weights
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
@@ -184,19 +184,6 @@ def sha256(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_folder(folder: str | os.PathLike, write: Callable[[Path], None]) -> None:
-    """Makes a folder appear at once and whole: `write` fills a temporary folder beside it, which is then renamed."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        write(partial)
-        partial.chmod(0o755)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _save_network(
     folder: str | os.PathLike,
     format_name: str,
@@ -215,11 +202,11 @@ def _save_network(
         "conversion": dict(conversion),
     }
 
-    def write(partial: Path) -> None:
+    Path(folder).parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing_folder(folder) as partial:
+        partial.mkdir()
         (partial / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         save_arrays(partial / "weights", unflatten_dict(weights, sep="/"))
-
-    write_folder(folder, write)
 
 
 def _read_settings(folder: Path, format_name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxgan import spectra
+from jaxgan import files, spectra
 from jaxgan.errors import UserError
 from jaxgan.spectra import Spectrum
 
@@ -125,7 +125,7 @@ def save(path: str | os.PathLike[str], library: Library) -> None:
         entries.append({"source": source._asdict(), "strengths": family.strengths, "colours": colours, **moments})
     content = {"format": FORMAT, "embedded": library.embedded}
     lines = ",\n".join(json.dumps(entry) for entry in entries)
-    Path(path).write_text(json.dumps(content)[:-1] + f', "families": [\n{lines}\n]}}\n')
+    files.write_text(path, json.dumps(content)[:-1] + f', "families": [\n{lines}\n]}}\n')
 
 
 def _family(entry: dict) -> Family:
