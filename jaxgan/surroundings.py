@@ -107,7 +107,7 @@ def _to_colours_backward(residuals: tuple[Array, Array], gradient: Array) -> tup
     """Writes the gradient of `x` as a sum of products, which the compiler fuses with what reads it."""
     x, kernel = residuals
     columns = [gradient[:, :, c, None] * kernel[None, None, :, c] for c in range(kernel.shape[1])]
-    of_kernel = jnp.einsum("hwi,hwc->ic", x.astype(gradient.dtype), gradient)
+    of_kernel = jnp.einsum("hwi,hwc->ic", x, gradient.astype(x.dtype), preferred_element_type=kernel.dtype)
     return sum(columns[1:], columns[0]).astype(x.dtype), of_kernel
 
 
