@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
-from jaxgan import ops
+from jaxgan import ops, surroundings
 from jaxgan.convolutions import Plan, conv2d
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.precision import prescale
@@ -140,17 +140,21 @@ class SynthesisLayer(nnx.Module):
         if dtype != kernel.dtype:
             kernel, styles, undo = prescale(kernel, styles)
             scale = scale * undo
-        x, kernel = x * styles.astype(dtype)[None, None, :], kernel.astype(dtype)
-        x = ops.up_conv2d(x, kernel, self.resample_filter, self.plan) if self.up else conv2d(x, kernel, self.plan)
-        x = x * scale[None, None, :]  # [H, W, o], float32 from here on
-        if noise is not None:
-            x = x + self.noise_strength[...] * noise[:, :, None]
-        x = ops.leaky_relu(x + self.bias[...][None, None, :], gain=gain * math.sqrt(2))
-        return ops.clamp(x, None if self.conv_clamp is None else self.conv_clamp * gain).astype(dtype)
+        around = surroundings.of(self.plan)
+        x = around.modulate(x, styles)
+        if self.up:
+            x = ops.up_conv2d(x, kernel, self.resample_filter, self.plan)
+        else:
+            x = conv2d(x, kernel.astype(dtype), self.plan)
+        added = jnp.zeros(x.shape[:2], scale.dtype) if noise is None else self.noise_strength[...] * noise
+        limit = None if self.conv_clamp is None else self.conv_clamp * gain
+        return around.finish(x, scale, added, self.bias[...], gain * math.sqrt(2), limit)  # [H, W, o]
 
 
 class ToRGB(nnx.Module):
     """A modulated 1x1 convolution to image channels, without demodulation."""
+
+    plan: Plan | None = None
 
     def __init__(self, config: GeneratorConfig, in_channels: int, *, rngs: nnx.Rngs):
         self.conv_clamp = config.conv_clamp
@@ -162,8 +166,7 @@ class ToRGB(nnx.Module):
         kernel = self.kernel[...][0, 0]  # [i, c]
         styles = self.affine(w) / math.sqrt(kernel.shape[0])
         # With three outputs the kernel is cheaper to modulate than `x`.
-        at_least_float32 = jnp.promote_types(x.dtype, jnp.float32)
-        rgb = jnp.matmul(x, (kernel * styles[:, None]).astype(x.dtype), preferred_element_type=at_least_float32)
+        rgb = surroundings.of(self.plan).to_colours(x, kernel * styles[:, None])
         return ops.clamp(rgb + self.bias[...][None, None, :], self.conv_clamp)
 
 

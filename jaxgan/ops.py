@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan.convolutions import Plan, transposed_conv2d
+from jaxgan.convolutions import Plan, conv2d, transposed_conv2d
 
 
 def normalize_2nd_moment(x: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -129,10 +129,33 @@ def up_conv2d(
     """Doubles a feature map: inserts zeros, convolves with a 3x3 `kernel`, then applies the resample filter `taps`.
 
     Unlike in `conv2d`, the kernel acts flipped: this is a transposed convolution of stride 2 with the stored weight.
+    The kernel is rounded to the format of `x`.
     """
-    x = transposed_conv2d(x, kernel, plan)  # [2h+1, 2w+1, o]
+    if plan is not None and plan.merges_filters(kernel.shape) and len(taps) == 4:
+        return _up_conv2d_by_phases(x, kernel, taps, plan)
+    x = transposed_conv2d(x, kernel.astype(x.dtype), plan)  # [2h+1, 2w+1, o]
     first, last = (len(taps) - 1) // 2, (len(taps) - 2) // 2  # 1 and 1 for four taps
     return upfirdn2d(x, _of_sum_two(taps), padding=(first, last, first, last))
+
+
+def _up_conv2d_by_phases(
+    x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], taps: Sequence[float], plan: Plan
+) -> Float[Array, "2*h 2*w o"]:
+    """One convolution with four times the channels, the even and odd pixels of the result, and no pass of the filter.
+
+    Kernel and filter `f` make one kernel `K[j] = sum_a f[j - a] kernel[a]` of six taps. Pixel `2 q + r` of the result
+    is reached by the pixels `q - 1 + d` with the taps `K[r + 4 - 2 d]`, `d` from 0 to 2.
+    """
+    filter_ = _of_sum_two(taps)
+    merged = np.zeros((2, 3, 3))  # of the phase r, the tap d and the kernel's own tap a
+    for r, d, a in np.ndindex(2, 3, 3):
+        if 0 <= (tap := r + 4 - 2 * d - a) < 4:
+            merged[r, d, a] = filter_[tap]
+    rows = jnp.asarray(merged, kernel.dtype)
+    phases = jnp.einsum("rda,seb,abio->deirso", rows, rows, kernel)
+    height, width, channels = *x.shape[:2], kernel.shape[3]
+    y = conv2d(x, phases.reshape(3, 3, kernel.shape[2], 4 * channels).astype(x.dtype), plan)  # [h, w, 4 o]
+    return y.reshape(height, width, 2, 2, channels).transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, channels)
 
 
 def _of_sum_two(taps: Sequence[float]) -> np.ndarray:
