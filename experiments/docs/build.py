@@ -1,6 +1,6 @@
 """Builds the API page: what `jaxgan` exports, in groups, a page for each of its modules, and the worked examples.
 
-python docs/build.py site
+python -m experiments.docs.build site
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pdoc
-import references
 
 import jaxgan
+from experiments.docs import references
 
 GROUPS = {
     "Networks": ("load_generator", "load_lpips", "save_generator", "Generator", "GeneratorConfig", "LPIPS"),
@@ -69,8 +69,8 @@ def problems() -> list[str]:
     """The names in docstrings that name nothing, and the differences between the groups and `jaxgan.__all__`."""
     grouped = [name for names in GROUPS.values() for name in names]
     return [
-        *(f"docs/build.py: {name} must stand in one group" for name in jaxgan.__all__ if grouped.count(name) != 1),
-        *(f"docs/build.py: jaxgan exports no {name}" for name in grouped if name not in jaxgan.__all__),
+        *(f"build.GROUPS: {name} must stand in one group" for name in jaxgan.__all__ if grouped.count(name) != 1),
+        *(f"build.GROUPS: jaxgan exports no {name}" for name in grouped if name not in jaxgan.__all__),
         *(problem for module in references.modules_of("jaxgan") for problem in references.broken(module)),
     ]
 
@@ -81,8 +81,8 @@ def introduction() -> str:
     for group, names in GROUPS.items():
         lines += [f"## {group}", "", *(f"- `jaxgan.{name}`: {summary(name)}" for name in names), ""]
     lines += ["# Examples", "", "The tests run each of these files, on a small network and in a few steps.", ""]
-    for path in sorted(EXAMPLES.glob("*.py")):
-        lines += [f"## docs/examples/{path.name}", "", "```python", path.read_text().strip(), "```", ""]
+    for path in sorted(EXAMPLES.glob("[!_]*.py")):
+        lines += [f"## experiments/docs/examples/{path.name}", "", "```python", path.read_text().strip(), "```", ""]
     return "\n".join([*lines, "# All names"])
 
 
