@@ -1,0 +1,66 @@
+"""What makes a degradation: a protocol, and the decorator that registers one with JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import jax
+from jaxtyping import Array, Float
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Degradation(Protocol):
+    """A differentiable map from an image `[H, W, 3]` in [-1, 1] to what is observed of it; make yours a `pytree`."""
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        """Degrades an image."""
+
+    def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        """Replaces, in an observed image, whatever stands where nothing was observed by `IMAGE_SHIFT`.
+
+        LPIPS maps that colour (ImageNet's mean) to zero. The loss hides what is missing in the observed and in the
+        synthesised image alike, right before the features. In a hole the two are therefore equal whatever is
+        synthesised there, so no filling is favoured: a black (or any other) filling of the photograph never reaches
+        the loss. And since VGG16 pads its input with that same zero, a hole looks to it like the border of the
+        picture; a black hole would be a strong object with edges, whose features drown those of the pixels beside it.
+        Where nothing is missing the argument itself is returned.
+        """
+
+
+def observe(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    """Degrades an image and hides what is missing of it: what LPIPS compares and what people are shown."""
+    return degradation.hide_missing(degradation(image))
+
+
+def pytree(cls: type[T]) -> type[T]:
+    """Registers a frozen dataclass, whose fields are leaves but for those with `metadata={"static": True}`.
+
+    Why not `jax.tree_util.register_dataclass`: to JAX 0.10.2 the structures of such classes are equal if they have as
+    many leaves, so that a nested `jax.jit` runs the program of `Identity` for a `Grayscale`.
+    """
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # typing has no name for a dataclass
+        names[field.metadata.get("static", False)].append(field.name)
+
+    def flatten(instance: T) -> tuple[list[Any], tuple[type[T], tuple[Any, ...]]]:
+        leaves, static = ([getattr(instance, name) for name in names[is_static]] for is_static in (False, True))
+        return leaves, (cls, tuple(static))
+
+    def unflatten(structure: tuple[type[T], tuple[Any, ...]], leaves: Iterable[Any]) -> T:
+        instance = object.__new__(cls)
+        vars(instance).update(zip((*names[False], *names[True]), (*leaves, *structure[1]), strict=True))
+        return instance
+
+    jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+    return cls
+
+
+class CompleteObservation:
+    """What is shared by degradations that leave something to be seen of every pixel."""
+
+    def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        return observed
