@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxgan.degradations.protocol import Degradation, pytree
+from jaxgan.degradations.noise import ShotNoise
+from jaxgan.degradations.protocol import Degradation, pytree, sample
 from jaxgan.lpips import IMAGE_SHIFT
 
 
@@ -30,6 +32,11 @@ class Compose:
             image = part(image)
         return image
 
+    def sample(self, key: PRNGKeyArray) -> Compose:
+        """Another draw of the parts that draw."""
+        keys = jax.random.split(key, max(1, len(self.parts)))
+        return Compose(tuple(sample(part, key) for part, key in zip(self.parts, keys[: len(self.parts)], strict=True)))
+
     def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         blank = jnp.zeros_like(observed)
         holes = None  # not zero where a hole's content has come to
@@ -48,3 +55,13 @@ def parts_of(degradation: Degradation) -> tuple[Degradation, ...]:
     if isinstance(degradation, Compose):
         return tuple(inner for part in degradation.parts for inner in parts_of(part))
     return (degradation,)
+
+
+def without_draws(degradation: Degradation) -> Degradation:
+    """What is assumed where nothing is drawn: the mean of each part that draws."""
+    match degradation:
+        case Compose():
+            return Compose(tuple(without_draws(part) for part in degradation.parts))
+        case ShotNoise():
+            return degradation.mean
+    return degradation

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 T = TypeVar("T")
 
@@ -36,6 +36,19 @@ def observe(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Arr
     return degradation.hide_missing(degradation(image))
 
 
+@runtime_checkable
+class Draws(Protocol):
+    """A degradation that draws random numbers."""
+
+    def sample(self, key: PRNGKeyArray) -> Degradation:
+        """The degradation with other random numbers, those of a key."""
+
+
+def sample(degradation: Degradation, key: PRNGKeyArray) -> Degradation:
+    """The degradation of a step: with fresh random numbers where it has a method `sample` for them, else itself."""
+    return degradation.sample(key) if isinstance(degradation, Draws) else degradation
+
+
 def pytree(cls: type[T]) -> type[T]:
     """Registers a frozen dataclass, whose fields are leaves but for those with `metadata={"static": True}`.
 
@@ -60,7 +73,7 @@ def pytree(cls: type[T]) -> type[T]:
 
 
 class CompleteObservation:
-    """What is shared by degradations that leave something to be seen of every pixel."""
+    """Base of degradations that leave something to be seen of every pixel."""
 
     def hide_missing(self, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         return observed
