@@ -60,7 +60,7 @@ def test_without_draws_the_mean_is_assumed():
 
 def test_black_pixels_of_an_observation_are_taken_for_dropped_ones():
     observed = jnp.full((2, 2, 3), -1.0).at[0, 0, 1].set(-1 + 2 / 255).at[1, 1].set(0.3)
-    noisy = Denoising.of(observed, 24)
+    noisy = Denoising.of(observed, 24.0)
     np.testing.assert_array_equal(noisy.mask, [[1, 0], [0, 1]])  # one channel above black is enough
     assert float(noisy.photons) == 24
     np.testing.assert_array_equal(noisy(observed)[0, 0], observed[0, 0])
