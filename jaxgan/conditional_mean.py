@@ -103,24 +103,23 @@ def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarr
 
 
 def fitted_factor(
-    map_: LinearMap, covariance: Covariance, degraded: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+    colours: Float[np.ndarray, "3 3"], degraded: Float[np.ndarray, "h w 3"], floor: float, residual: Levels
 ) -> float:
     """The factor of S with which a residual is as large as expected.
 
     Args:
-      map_, covariance: A and S.
-      degraded: `degraded_variance` of the two.
-      noise: s.
+      colours: decorrelated ones, those of S.
+      degraded: `degraded_variance`.
+      floor: variance of the noise in each coefficient: s^2, times the share of the pixels that are known.
       residual: of zeros where nothing is known.
     Returns:
-      The factor f for which the residual's squared coefficients, over `f degraded + s^2`, average 1 where S is seen
+      The factor f for which the residual's squared coefficients, over `f degraded + floor`, average 1 where S is seen
       above the noise; 1 if that is nowhere.
     """
-    floor = noise**2 * map_.known.mean()
     seen = degraded > max(floor, 1e-12 * degraded.max())
     if not seen.any():
         return 1.0
-    power = spectra.coefficients(residual, covariance.colours)[seen] ** 2
+    power = spectra.coefficients(residual, colours)[seen] ** 2
 
     def excess(log_factor: float) -> float:
         return float(np.mean(power / (np.exp(log_factor) * degraded[seen] + floor))) - 1
@@ -131,33 +130,39 @@ def fitted_factor(
 
 
 def conditional_mean(
-    map_: LinearMap, covariance: Covariance, whole: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+    map_: LinearMap,
+    covariance: Covariance,
+    whole: Float[np.ndarray, "h w 3"],
+    noise: float | Levels,
+    residual: Levels,
 ) -> Levels:
     """The mean of the pictures of covariance S of which a residual may be the noisy image.
 
     Args:
-      map_, covariance, noise: A, S and s.
+      map_, covariance: A and S.
       whole: `degraded_variance` of A without its holes, over whose borders high frequencies would be overestimated;
         it speeds the search up and does not change what is found.
+      noise: s, of all pixels or of each.
       residual: what was observed.
     Returns:
       `S A' (A S A' + s^2)^-1 residual`.
     """
     mask = map_.known[..., None]
     colours, variance = covariance
-    scale = 1 / (whole + noise**2 + 1e-15)
+    variance_of_noise = float(np.mean(np.square(noise)))
+    scale = 1 / (whole + variance_of_noise + 1e-15)
 
     def prior(image: Levels) -> Levels:
         return spectra.from_coefficients(variance * spectra.coefficients(image, colours), colours)
 
     def matrix(image: Levels) -> Levels:
-        return map_.forward(prior(map_.transpose(image))) + noise**2 * image
+        return map_.forward(prior(map_.transpose(image))) + np.square(noise) * image
 
     def preconditioner(image: Levels) -> Levels:
         return np.where(mask, spectra.from_coefficients(scale * spectra.coefficients(image, colours), colours), 0)
 
     left = np.where(mask, residual, 0)
-    enough = max(1e-2 * noise * np.sqrt(residual.size), 1e-7 * np.linalg.norm(left))
+    enough = max(1e-2 * np.sqrt(variance_of_noise * residual.size), 1e-7 * np.linalg.norm(left))
     solution, direction, before = np.zeros_like(left), np.zeros_like(left), np.inf
     for _ in range(MOST_STEPS):
         if np.linalg.norm(left) <= enough:
