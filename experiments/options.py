@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
 
-Task = Literal["invert", "inpaint", "deblur", "colorize"]
+Task = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,11 @@ class Damage:
     """What happened to a photograph, or is to happen to it."""
 
     task: Task
-    """What to undo: nothing (invert), missing pixels (inpaint), a Gaussian blur (deblur), lost colour (colorize)."""
+    """What to undo: nothing (invert), missing pixels (inpaint), a blur (deblur), lost colour (colorize), a small size
+    (upsample), noise (denoise), strong compression (dejpeg)."""
     also: tuple[Task, ...] = ()
-    """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order deblur, colorize, inpaint."""
+    """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order deblur, colorize, upsample,
+    denoise, dejpeg, inpaint."""
     already_degraded: bool = False
     """The photographs are damaged: do not degrade them further, only undo the damage."""
     mask: Path | None = None
@@ -42,10 +44,21 @@ class Damage:
     """deblur: taps of the Gaussian, odd. Default: 51 at 1024 pixels, in proportion at other sizes."""
     sigma: float | None = None
     """deblur: standard deviation in pixels. Default: 10 at 1024 pixels, in proportion at other sizes."""
+    motion: tuple[float, float] | None = None
+    """deblur: instead of a Gaussian the path of a shaken camera, its length in pixels and its angle in degrees,
+    counter-clockwise from the x axis."""
     assume_kernel_size: int | None = None
     """deblur: the kernel size that the optimiser assumes. Default: the true one."""
     assume_sigma: float | None = None
     """deblur: the sigma that the optimiser assumes. Default: the true one."""
+    factor: int | None = None
+    """upsample: how many times smaller the picture gets, a power of two. Default: 8, as far as 8 pixels are left."""
+    photons: float | None = None
+    """denoise: photons that stand for white; fewer are noisier. Default: 24."""
+    drop: float | None = None
+    """denoise: share of the pixels that become black. Default: 0.16."""
+    quality: int | None = None
+    """dejpeg: quality of the JPEG file, from 1 to 100. Default: 12."""
 
     @property
     def mask_inversion(self) -> bool | None:
@@ -68,10 +81,11 @@ class Completion:
     """How the generator's image completes what was observed."""
 
     fidelity: float = 0.0
-    """inpaint, deblur: from 0, which looks best, to 1, which has the least squared error and less detail."""
+    """All tasks but colorize and dejpeg: from 0, which looks best, to 1, which has the least squared error and less
+    detail."""
     noise: float | None = None
-    """deblur, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit levels. Default:
-    deblur with --already-degraded estimates it; else that of rounding to 8 bits."""
+    """deblur, upsample, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit levels.
+    Default: deblur with --already-degraded estimates it; else that of rounding to 8 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +165,7 @@ class LoopOptions:
     latent_space: Literal["w", "w_plus"] | None = None
     """One latent for all layers, or one per layer. Default: w_plus."""
     latent_dist_reg_weight: float | None = None
-    """Weight of the squared distance of w from the mean latent. Default: 1 for inpaint,
-    1 for deblur, 3 for colorize, else 0."""
+    """Weight of the squared distance of w from the mean latent. Default: 3 for colorize, 0 for invert, else 1."""
     noise_reg_weight: float | None = None
     """Weight that keeps the noise maps white. Default: 1e5."""
     precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None

@@ -57,6 +57,36 @@ def _of_damage(damage: Damage) -> list[str]:
         sigma = getattr(damage, name)
         if sigma is not None and not 0 < sigma < math.inf:
             problems.append(f"{_flag(name)} is {sigma}; expected a positive number of pixels.")
+    return [*problems, *_of_motion(damage), *_of_camera(damage)]
+
+
+def _of_motion(damage: Damage) -> list[str]:
+    if damage.motion is None:
+        return []
+    length, angle = damage.motion
+    problems = [
+        f"--motion and {_flag(name)} exclude each other; leave one out."
+        for name in ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma")
+        if getattr(damage, name) is not None
+    ]
+    if not (0 < length < math.inf and math.isfinite(angle)):
+        problems.append(
+            f"--motion is {length:g} {angle:g}; expected a positive length in pixels and an angle in degrees."
+        )
+    return problems
+
+
+def _of_camera(damage: Damage) -> list[str]:
+    problems = []
+    factor, photons, drop, quality = damage.factor, damage.photons, damage.drop, damage.quality
+    if factor is not None and (factor < 2 or factor & (factor - 1)):
+        problems.append(f"--factor is {factor}; expected a power of two: 2, 4, 8, ...")
+    if photons is not None and not 0 < photons < math.inf:
+        problems.append(f"--photons is {photons:g}; expected a positive number.")
+    if drop is not None and not 0 <= drop < 1:
+        problems.append(f"--drop is {drop:g}; expected a share from 0 to 1, and not 1 itself.")
+    if quality is not None and not 1 <= quality <= 100:
+        problems.append(f"--quality is {quality}; expected a whole number from 1 to 100.")
     return problems
 
 
@@ -64,20 +94,27 @@ def _of_completion(completion: Completion, damage: Damage) -> list[str]:
     fidelity, noise, problems = completion.fidelity, completion.noise, []
     if not 0 <= fidelity <= 1:
         problems.append(f"--fidelity is {fidelity}; expected a number from 0 to 1.")
-    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur"}:
-        problems.append(f"--fidelity belongs to inpaint and deblur, but the task is {damage.task}. Leave it out.")
+    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur", "upsample", "denoise"}:
+        problems.append(
+            f"--fidelity belongs to inpaint, deblur, upsample and denoise, but the task is {damage.task}. Leave it out."
+        )
     if noise is not None:
         if not 0 <= noise < math.inf:
             problems.append(f"--noise is {noise}; expected 0 or more levels of 8 bits.")
-        if "deblur" not in damage.tasks and not ("inpaint" in damage.tasks and fidelity > 0):
-            problems.append("--noise belongs to deblur, and to inpaint with --fidelity above 0; leave it out.")
+        if not damage.tasks & {"deblur", "upsample"} and not ("inpaint" in damage.tasks and fidelity > 0):
+            problems.append(
+                "--noise belongs to deblur and upsample, and to inpaint with --fidelity above 0; leave it out."
+            )
     return problems
 
 
 def _idle(damage: Damage) -> list[str]:
     belongs = {
         "inpaint": ("mask", "invert_mask", "trust_mask", "mask_kind", "mask_seed", "mask_box"),
-        "deblur": ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
+        "deblur": ("kernel_size", "sigma", "motion", "assume_kernel_size", "assume_sigma"),
+        "upsample": ("factor",),
+        "denoise": ("photons", "drop"),
+        "dejpeg": ("quality",),
     }
     return [
         f"{_flag(name)} belongs to {task}"

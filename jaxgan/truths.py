@@ -32,6 +32,7 @@ from jaxgan.degradations import (
     Mask,
     Pooling,
     ShotNoise,
+    parts_of,
 )
 
 FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
@@ -154,7 +155,7 @@ def assumed(truths: Sequence[Truth], observed: Float[Array, "h w 3"], *, draws: 
     for index, truth in enumerate(truths):
         match truth:
             case Exactly():
-                parts.append(truth.degradation)
+                parts += parts_of(truth.degradation)
             case Hole():
                 height, width = truth.mask.shape
                 small = _smallest(truth.mask, (height // factor, width // factor))

@@ -11,7 +11,7 @@ from experiments.restore import degrade
 from experiments.restore.face_run import Work
 from experiments.runs.report import Restoration
 from jaxgan import restoration
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, parts_of
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, MotionBlur, parts_of
 
 
 def complete(work: Work, reconstruction: jax.Array) -> Restoration | None:
@@ -38,7 +38,7 @@ def _without_border(degradation: Degradation, size: int) -> Degradation:
     What happened to a photograph itself mixed the border with what lies beyond the crop, where the degradation assumes
     a mirror: taken at its word, the border would be explained by stripes.
     """
-    radii = [part.kernel_size // 2 for part in parts_of(degradation) if isinstance(part, GaussianBlur)]
+    radii = [part.kernel_size // 2 for part in parts_of(degradation) if isinstance(part, (GaussianBlur, MotionBlur))]
     reach = min(max(radii, default=0), size // 4)
     if reach == 0:
         return degradation

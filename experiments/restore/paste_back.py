@@ -13,6 +13,9 @@ from experiments.runs import folder as run_folders
 from jaxgan import tension
 from jaxgan.photos import paste, photo_files, tone
 
+REPLACED = {"deblur", "upsample", "denoise", "dejpeg"}
+"""Tasks after which the whole face is another."""
+
 
 def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say: Callable[[str], None]) -> Path:
     """Writes `restored.png` (or another format) into the folder of a photograph.
@@ -54,10 +57,11 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
 def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:
     """The image of a face that the photograph needs.
 
-    Of a face that is deblurred this is the restoration; where holes are filled or colours added, the photograph itself
-    is completed by the reconstruction; and where a face is replaced without need, it gets the photograph's light.
+    Of a face that is replaced as a whole this is the restoration; where holes are filled or colours added, the
+    photograph itself is completed by the reconstruction; and where a face is replaced without need, it gets the
+    photograph's light.
     """
-    name = "restoration.png" if "deblur" in tasks else "reconstruction.png"
+    name = "restoration.png" if tasks & REPLACED else "reconstruction.png"
     image = photo_files.read(run / name).pixels  # alpha, which a network may have made, left aside
     return image if tasks else paste.with_low_frequencies_of(crop.pixels, image)
 
@@ -70,7 +74,7 @@ def _pasted(
     tasks: frozenset[str],
 ) -> np.ndarray:
     """Undoes each task where it was undone in the crops; a hole is filled beside the faces, too."""
-    if "deblur" in tasks or not tasks:
+    if tasks & REPLACED or not tasks:
         photo_tone = tone.find_tone(pixels, hole)
         if hole is not None:
             pixels = paste.fill_holes(pixels, hole, [], tone=photo_tone)
@@ -85,7 +89,7 @@ def _pasted(
 
 def _blurred(faces: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:
     """A word on faces that the photograph shows larger than the generator makes them, where they are replaced."""
-    if tasks and "deblur" not in tasks:
+    if tasks and not tasks & REPLACED:
         return []
     sizes = [(crop.index, crop.placement.size, crop.placement.pixels_per_pixel) for crop, _ in faces]
     return [
