@@ -30,7 +30,7 @@ class EvaluateOptions:
     output: Path = Path("outputs/evaluation")
     """Folder to write; rows of an earlier run with the same settings are kept."""
     task: tuple[Task, ...] = ("invert", "inpaint", "deblur", "colorize")
-    """Tasks to evaluate."""
+    """Tasks to evaluate: these, upsample, denoise and dejpeg."""
     method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
     """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
     images: str = "samples:8"
