@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
 
-Task = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
+KnownTask = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
+Task = Literal[KnownTask, "own"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +22,10 @@ class Damage:
 
     task: Task
     """What to undo: nothing (invert), missing pixels (inpaint), a blur (deblur), lost colour (colorize), a small size
-    (upsample), noise (denoise), strong compression (dejpeg)."""
+    (upsample), noise (denoise), strong compression (dejpeg), a degradation of your own (own)."""
     also: tuple[Task, ...] = ()
-    """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order deblur, colorize, upsample,
-    denoise, dejpeg, inpaint."""
+    """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order own, deblur, colorize,
+    upsample, denoise, dejpeg, inpaint."""
     already_degraded: bool = False
     """The photographs are damaged: do not degrade them further, only undo the damage."""
     mask: Path | None = None
@@ -59,6 +60,9 @@ class Damage:
     """denoise: share of the pixels that become black. Default: 0.16."""
     quality: int | None = None
     """dejpeg: quality of the JPEG file, from 1 to 100. Default: 12."""
+    degradation: str | None = None
+    """own: FILE.py:Class, a class of your own that degrades an image (see jaxgan.Degradation); it is called without
+    arguments."""
 
     @property
     def mask_inversion(self) -> bool | None:

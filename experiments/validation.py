@@ -78,6 +78,8 @@ def _of_motion(damage: Damage) -> list[str]:
 
 def _of_camera(damage: Damage) -> list[str]:
     problems = []
+    if "own" in damage.tasks and damage.degradation is None:
+        problems.append("the task own needs --degradation FILE.py:Class.")
     factor, photons, drop, quality = damage.factor, damage.photons, damage.drop, damage.quality
     if factor is not None and (factor < 2 or factor & (factor - 1)):
         problems.append(f"--factor is {factor}; expected a power of two: 2, 4, 8, ...")
@@ -94,16 +96,17 @@ def _of_completion(completion: Completion, damage: Damage) -> list[str]:
     fidelity, noise, problems = completion.fidelity, completion.noise, []
     if not 0 <= fidelity <= 1:
         problems.append(f"--fidelity is {fidelity}; expected a number from 0 to 1.")
-    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur", "upsample", "denoise"}:
+    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur", "upsample", "denoise", "own"}:
         problems.append(
-            f"--fidelity belongs to inpaint, deblur, upsample and denoise, but the task is {damage.task}. Leave it out."
+            "--fidelity belongs to inpaint, deblur, upsample, denoise and own, but the task is "
+            f"{damage.task}. Leave it out."
         )
     if noise is not None:
         if not 0 <= noise < math.inf:
             problems.append(f"--noise is {noise}; expected 0 or more levels of 8 bits.")
-        if not damage.tasks & {"deblur", "upsample"} and not ("inpaint" in damage.tasks and fidelity > 0):
+        if not damage.tasks & {"deblur", "upsample", "own"} and not ("inpaint" in damage.tasks and fidelity > 0):
             problems.append(
-                "--noise belongs to deblur and upsample, and to inpaint with --fidelity above 0; leave it out."
+                "--noise belongs to deblur, upsample and own, and to inpaint with --fidelity above 0; leave it out."
             )
     return problems
 
@@ -115,6 +118,7 @@ def _idle(damage: Damage) -> list[str]:
         "upsample": ("factor",),
         "denoise": ("photons", "drop"),
         "dejpeg": ("quality",),
+        "own": ("degradation",),
     }
     return [
         f"{_flag(name)} belongs to {task}"

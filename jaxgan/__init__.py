@@ -1,7 +1,21 @@
 """StyleGAN2 inversion and image restoration in JAX."""
 
 from jaxgan.checkpoints import load_generator, load_lpips
-from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
+from jaxgan.degradations import (
+    JPEG,
+    CompleteObservation,
+    Compose,
+    Degradation,
+    Denoising,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Mask,
+    MotionBlur,
+    Pooling,
+    check_degradation,
+    pytree,
+)
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
@@ -14,9 +28,13 @@ from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
 
 __all__ = [
+    "JPEG",
     "LPIPS",
     "CheckpointError",
+    "CompleteObservation",
     "Compose",
+    "Degradation",
+    "Denoising",
     "GaussianBlur",
     "Generator",
     "GeneratorConfig",
@@ -25,7 +43,10 @@ __all__ = [
     "InversionConfig",
     "InversionResult",
     "Mask",
+    "MotionBlur",
+    "Pooling",
     "Spectrum",
+    "check_degradation",
     "default_degradation",
     "has_inverse",
     "invert",
@@ -34,6 +55,7 @@ __all__ = [
     "load_inversion",
     "load_lpips",
     "measure_spectrum",
+    "pytree",
     "restore",
     "save_inversion",
 ]

@@ -1,6 +1,6 @@
 """The inverse of a linear degradation with white noise: `S A' (A S A' + s^2)^-1`, by conjugate gradients.
 
-A is whatever `jax.linear_transpose` can transpose; the exact operator, in float64 on the CPU, not an approximation that
+A is whatever JAX can differentiate; the exact operator, in float64 on the CPU, not an approximation that
 is diagonal in some basis. S, the covariance of what is sought, is diagonal in the DCT of decorrelated colours.
 
 References:
@@ -29,16 +29,18 @@ Levels = Float[np.ndarray, "h w 3"]
 
 
 class LinearMap(NamedTuple):
-    """A linear degradation between pictures of one shape.
+    """A linear degradation between pictures of one shape, up to a constant.
 
     Attributes:
       forward, transpose: on float64 arrays.
       known: False where the result is not observed; there, `forward` gives zero.
+      offset: the constant, the degradation of an image of zeros.
     """
 
     forward: Callable[[Levels], Levels]
     transpose: Callable[[Levels], Levels]
     known: Bool[np.ndarray, "h w"]
+    offset: Levels
 
 
 class Covariance(NamedTuple):
@@ -54,7 +56,7 @@ class Covariance(NamedTuple):
 
 
 def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, tolerance: float = 1e-5) -> LinearMap | None:
-    """Makes a linear map of a degradation that is one.
+    """Makes a linear map of a degradation that is one, but for a constant.
 
     Args:
       degradation: a pytree that is called with an image.
@@ -62,7 +64,7 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
       tolerance: by which the image of a sum of two random pictures may differ from the sum of their images, relative
         to the latter; an operator that computes in float32 is linear up to rounding.
     Returns:
-      None if it is not linear.
+      None if it is neither linear nor affine.
     """
     degradation = jax.tree.map(np.asarray, degradation)
     shape, mask = (*known.shape, 3), known[..., None]
@@ -71,8 +73,10 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
         with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
             return np.asarray(function(degradation, image.astype(np.float64)), np.float64)
 
+    offset = on_host(_apply, np.zeros(shape))
+
     def forward(image: Levels) -> Levels:
-        return np.where(mask, on_host(_apply, image), 0)
+        return np.where(mask, on_host(_apply, image) - offset, 0)
 
     def transpose(image: Levels) -> Levels:
         return on_host(_transpose, np.where(mask, image, 0))
@@ -81,7 +85,7 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
     separate = 0.3 * forward(a) - 0.6 * forward(b)
     if np.abs(forward(0.3 * a - 0.6 * b) - separate).max() > tolerance * np.abs(separate).max():
         return None
-    return LinearMap(forward, transpose, known)
+    return LinearMap(forward, transpose, known, offset)
 
 
 @jax.jit
@@ -91,7 +95,7 @@ def _apply(degradation: Callable, image: jax.Array) -> jax.Array:
 
 @jax.jit
 def _transpose(degradation: Callable, image: jax.Array) -> jax.Array:
-    return jax.linear_transpose(degradation, image)(image)[0]
+    return jax.vjp(degradation, jax.numpy.zeros_like(image))[1](image)[0]
 
 
 def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarray, "h w 3"]:

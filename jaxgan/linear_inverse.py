@@ -77,7 +77,7 @@ def correction(
     if is_grey(degradation):
         spectrum = spectra.in_colours(spectrum, GREY_AND_CHROMA)
     levels, covariance = _trusted(spectrum, x, knowledge.fidelity)
-    degraded_levels = map_.forward(levels)
+    degraded_levels = map_.forward(levels) + map_.offset / 2
     residual = np.where(map_.known[..., None], observed / 2 - degraded_levels, 0)
     if not residual.any():
         return 2 * levels, np.zeros_like(x)

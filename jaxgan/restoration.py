@@ -25,6 +25,7 @@ from jaxgan.degradations import (
     Compose,
     Degradation,
     Denoising,
+    Dimming,
     GaussianBlur,
     Grayscale,
     Identity,
@@ -68,7 +69,8 @@ def restore(
     """Completes what was observed by what the generator made of it.
 
     A degradation of one's own is inverted by its method `complete` (see `HasInverse`), or, without one, if it is
-    linear. Where there is no inverse, which `has_inverse` tells, the restoration is the reconstruction.
+    linear, or linear but for a constant. Where there is no inverse, which `has_inverse` tells, the restoration is the
+    reconstruction.
 
     Args:
       observed: y in [-1, 1]; what stands where nothing was observed does not matter.
@@ -103,6 +105,8 @@ def restore(
 def has_inverse(degradation: Degradation, shape: tuple[int, int, int]) -> bool:
     """Whether `restore` makes anything else of a reconstruction `[H, W, 3]` than the reconstruction itself."""
     degradation = without_draws(degradation)
+    if isinstance(degradation, Dimming):
+        return False  # which pixels were dropped cannot be told
     if isinstance(degradation, Compose):
         return all(has_inverse(part, shape) for part in degradation.parts)
     return isinstance(degradation, (JPEG, HasInverse)) or _is_linear(degradation, shape)
@@ -222,7 +226,7 @@ def _is_one_linear_map(compose: Compose, shape: tuple[int, int, int]) -> bool:
 
 
 def _is_linear(degradation: Degradation, shape: tuple[int, int, int]) -> bool:
-    if isinstance(degradation, (JPEG, HasInverse)):
+    if isinstance(degradation, (JPEG, Dimming, HasInverse)):
         return False
     return isinstance(degradation, LINEAR) or linear_inverse.linear_map(degradation, shape) is not None
 

@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from commands import FILES, QUICK, pixels, succeed
 
 from experiments.options import Damage
 from experiments.restore import degrade
 from experiments.restore.pipeline import _groups
-from experiments.runs import folder as run_folders
 from experiments.runs import settings
 from jaxgan import images
 from jaxgan.degradations import JPEG, Compose, Denoising, MotionBlur, Pooling
@@ -94,20 +92,6 @@ def test_what_does_not_fit_a_face_is_told(face):
 def test_a_seed_belongs_to_a_face():
     seeds = {settings.seed_of(Path(name), face) for name in ("a.png", "b.png") for face in (0, 1)}
     assert len(seeds) == 4 and settings.seed_of(Path("x/a.png")) == settings.seed_of(Path("y/a.png"))
-
-
-def test_a_chain_is_restored_by_the_command(face, tiny_network, tmp_path):
-    """Of a small picture that was compressed: the command runs, and each of its tiles keeps its mean."""
-    images.write_png(tmp_path / "face.png", images.resize(face, 16))
-    options = ("--task", "dejpeg", "--also", "upsample", "--factor", 2, "--quality", 30, *QUICK)
-    succeed(*options, "--model", tiny_network, "--image", tmp_path / "face.png", "--output", tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
-    metrics = run_folders.result(tmp_path / "out")
-    assert metrics["restoration"]["inverse"] == "coefficients moved into the file's intervals, then conditional mean"
-    observed, restored = (pixels(tmp_path / "out" / f"{name}.png") for name in ("observed", "restoration"))
-    assert (observed.reshape(8, 2, 8, 2, 3) == observed[::2, ::2].reshape(8, 1, 8, 1, 3)).all()
-    distances = {name: metrics[name]["against_observed"]["psnr"] for name in ("restoration", "reconstruction")}
-    assert restored.shape == observed.shape and distances["restoration"] > distances["reconstruction"]
 
 
 def test_a_single_part_is_no_chain(face):

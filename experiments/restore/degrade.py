@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.options import Damage
+from experiments.restore import own
 from jaxgan import images, masks, tasks, truths
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, MotionBlur
 from jaxgan.errors import UserError
@@ -68,7 +69,11 @@ def happened(damage: Damage, resolution: int, mask: np.ndarray | None) -> list[T
     Raises:
       UserError: the blur or the factor does not fit a face of that size.
     """
-    optics: list[Degradation] = [_blur(resolution, damage)] if "deblur" in damage.tasks else []
+    optics: list[Degradation] = []
+    if "own" in damage.tasks:
+        optics.append(own.load(str(damage.degradation)))
+    if "deblur" in damage.tasks:
+        optics.append(_blur(resolution, damage))
     if "colorize" in damage.tasks:
         optics.append(Grayscale())
     # Rounded to 8 bits once, for no file lies between a lens and a film.

@@ -13,7 +13,7 @@ from experiments.runs import folder as run_folders
 from jaxgan import tension
 from jaxgan.photos import paste, photo_files, tone
 
-REPLACED = {"deblur", "upsample", "denoise", "dejpeg"}
+REPLACED = {"deblur", "upsample", "denoise", "dejpeg", "own"}
 """Tasks after which the whole face is another."""
 
 

@@ -182,7 +182,7 @@ def make_room(jobs: Sequence[Job], *, resume: bool, overwrite: bool) -> None:
 
 def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
     """Everything that decides the result of a run: a resumed run must agree in all of it."""
-    mask = job.damage.mask
+    mask, own = job.damage.mask, job.damage.degradation
     return run_settings.as_stored(
         {
             "image": str(job.path),
@@ -194,6 +194,7 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "damage": dataclasses.asdict(job.damage),
             "completion": dataclasses.asdict(job.completion),
             "mask_sha256": None if mask is None else checkpoints.sha256(mask),
+            "degradation_sha256": None if own is None else checkpoints.sha256(Path(own.rpartition(":")[0])),
             "seed": seed,
             "init": job.init,
             "init_sha256": None if job.init is None else checkpoints.sha256(latent_files.split(job.init)[0]),

@@ -7,6 +7,7 @@ They are small pytrees whose parameters (mask, sigma) are leaves, so one batch m
 
 from jaxgan.degradations.blur import GaussianBlur, MotionBlur
 from jaxgan.degradations.chain import Compose, parts_of, without_draws
+from jaxgan.degradations.checking import check_degradation
 from jaxgan.degradations.jpeg import JPEG
 from jaxgan.degradations.noise import Denoising, Dimming, ShotNoise
 from jaxgan.degradations.pixels import Grayscale, Identity, Mask
@@ -27,6 +28,7 @@ __all__ = [
     "MotionBlur",
     "Pooling",
     "ShotNoise",
+    "check_degradation",
     "observe",
     "parts_of",
     "pytree",

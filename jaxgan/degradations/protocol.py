@@ -14,7 +14,24 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Degradation(Protocol):
-    """A differentiable map from an image `[H, W, 3]` in [-1, 1] to what is observed of it; make yours a `pytree`."""
+    """A differentiable map from an image `[H, W, 3]` in [-1, 1] to what is observed of it; make yours a `pytree`.
+
+    A degradation of one's own, of which something is seen of every pixel, takes ten lines:
+
+        @jaxgan.pytree
+        @dataclasses.dataclass(frozen=True)
+        class Vignette(jaxgan.CompleteObservation):
+            strength: float = 0.8
+
+            def __call__(self, image):
+                y, x = (jnp.linspace(-1, 1, size) for size in image.shape[:2])
+                light = 1 - self.strength * (y[:, None] ** 2 + x[None, :] ** 2) / 2
+                return (image + 1) * light[:, :, None] - 1
+
+    Its fields may differ within a batch. One that is linear, but for a constant, is inverted, too (see
+    `restoration.restore`); another may bring its inverse along (see `restoration.HasInverse`). `check_degradation`
+    tells what is wrong with it.
+    """
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         """Degrades an image."""
