@@ -44,18 +44,20 @@ class Damage:
     kernel_size: int | None = None
     """deblur: taps of the Gaussian, odd. Default: 51 at 1024 pixels, in proportion at other sizes."""
     sigma: float | None = None
-    """deblur: standard deviation in pixels. Default: 10 at 1024 pixels, in proportion at other sizes."""
+    """deblur: standard deviation in pixels, of the photograph if it is --already-degraded, else of the network's image.
+    Default: 10 at 1024 pixels of the network's image, in proportion at other sizes."""
     motion: tuple[float, float] | None = None
-    """deblur: instead of a Gaussian the path of a shaken camera, its length in pixels and its angle in degrees,
-    counter-clockwise from the x axis."""
+    """deblur: instead of a Gaussian the path of a shaken camera, its length in pixels (as --sigma) and its
+    angle in degrees, counter-clockwise from the x axis."""
     assume_kernel_size: int | None = None
     """deblur: the kernel size that the optimiser assumes. Default: the true one."""
     assume_sigma: float | None = None
     """deblur: the sigma that the optimiser assumes. Default: the true one."""
     factor: int | None = None
-    """upsample: how many times smaller the picture gets, a power of two. Default: 8, as far as 8 pixels are left."""
+    """upsample: how many times smaller the picture gets, a power of two. Default: 8, as far as 8 pixels are left. Of a
+    photograph that is --already-degraded it follows from the size of the face."""
     photons: float | None = None
-    """denoise: photons that stand for white; fewer are noisier. Default: 24."""
+    """denoise: photons that stand for white; fewer are noisier. Default: 24, estimated with --already-degraded."""
     drop: float | None = None
     """denoise: share of the pixels that become black. Default: 0.16."""
     quality: int | None = None

@@ -77,7 +77,11 @@ def _of_motion(damage: Damage) -> list[str]:
 
 
 def _of_camera(damage: Damage) -> list[str]:
-    problems = []
+    problems = [
+        f"{_flag(name)} says how to damage a photograph, and this one is --already-degraded; leave it out."
+        for name in ("factor", "drop", "quality")
+        if damage.already_degraded and getattr(damage, name) is not None
+    ]
     if "own" in damage.tasks and damage.degradation is None:
         problems.append("the task own needs --degradation FILE.py:Class.")
     factor, photons, drop, quality = damage.factor, damage.photons, damage.drop, damage.quality

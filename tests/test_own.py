@@ -62,7 +62,7 @@ def test_the_command_restores_a_chain_with_it(file, crops, tiny_network, tmp_pat
     assert distances["restoration"] > distances["reconstruction"]
     observed = pixels(tmp_path / "out" / "observed.png")
     assert (observed.reshape(8, 2, 8, 2, 3) == observed[::2, ::2].reshape(8, 1, 8, 1, 3)).all()
-    assert observed[0, 0].mean() < 0.4 * observed[8, 8].mean()
+    assert observed[0, 0].mean() < 0.5 * observed[8, 8].mean()
 
 
 CLASSES = {

@@ -39,6 +39,8 @@ MISTAKES = {
     "--task upsample --factor 6": "--factor is 6; expected a power of two: 2, 4, 8, ...",
     "--task denoise --photons 0": "--photons is 0; expected a positive number.",
     "--task denoise --drop 1": "--drop is 1; expected a share from 0 to 1, and not 1 itself.",
+    "--task upsample --already-degraded --factor 4": "--factor says how to damage a photograph, and this one is "
+    "--already-degraded; leave it out.",
     "--task own": "the task own needs --degradation FILE.py:Class.",
     "--task own --degradation x.py": "--degradation is 'x.py'; expected FILE.py:Class.",
     "--task own --degradation x.py:A": "--degradation x.py:A: there is no file x.py.",

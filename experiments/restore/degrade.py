@@ -59,6 +59,28 @@ def observe(damage: Damage, pixels: np.ndarray, mask: np.ndarray | None = None, 
     return Observation(jnp.asarray(images.to_float(hidden)), assumed)
 
 
+def in_crop(damage: Damage, scale: float, *, factor: int = 1, photons: float | None = None) -> Damage:
+    """The damage of a photograph in pixels of the crop; a face that is only to be damaged has it as it is stated.
+
+    Args:
+      damage: lengths are in pixels of the photograph, and photons are those of one of its pixels.
+      scale: photograph's pixels per pixel of the crop.
+      factor: how many times fewer pixels the photograph has of the face.
+      photons: of a pixel of the crop, where the user stated none.
+    """
+    if not damage.already_degraded:
+        return damage
+    gathered = None if damage.photons is None else damage.photons * max(1.0, scale) ** 2
+    return dataclasses.replace(
+        damage,
+        sigma=None if damage.sigma is None else damage.sigma / scale,
+        assume_sigma=None if damage.assume_sigma is None else damage.assume_sigma / scale,
+        motion=None if damage.motion is None else (damage.motion[0] / scale, damage.motion[1]),
+        factor=factor,
+        photons=photons if gathered is None else gathered,
+    )
+
+
 def happened(damage: Damage, resolution: int, mask: np.ndarray | None) -> list[Truth]:
     """What happened to a face, one after the other.
 
@@ -103,7 +125,7 @@ def _factor(resolution: int, factor: int | None) -> int:
 
 def _blur(resolution: int, damage: Damage) -> Degradation:
     if damage.motion is not None:
-        return motion(resolution, *damage.motion)
+        return motion(resolution, *damage.motion, any_length=damage.already_degraded)
     default = GaussianBlur.for_resolution(resolution)
     kernel_size = default.kernel_size if damage.kernel_size is None else damage.kernel_size
     sigma = float(default.sigma) if damage.sigma is None else damage.sigma
@@ -112,20 +134,27 @@ def _blur(resolution: int, damage: Damage) -> Degradation:
     return GaussianBlur(jnp.float32(sigma), kernel_size)
 
 
-def motion(resolution: int, length: float, angle: float) -> MotionBlur:
+def motion(resolution: int, length: float, angle: float, *, any_length: bool) -> MotionBlur:
     """A motion with room for any whose length is in the same octave, so that one program serves them all.
 
+    Args:
+      resolution: of the face.
+      length, angle: of the path.
+      any_length: makes room for any length: faces of one photograph have their own scales.
     Raises:
       UserError: the path is longer than the picture.
     """
     if length > resolution:
         raise UserError(f"the motion is {length:g} pixels long; expected at most {resolution}, the size of the face.")
-    return MotionBlur.of(length, angle, longest=min(_octave(length), 2 * resolution - 6))
+    longest = float(resolution) if any_length else min(_octave(length), float(resolution))
+    return MotionBlur.of(length, angle, longest=longest)
 
 
 def octave(damage: Damage) -> float | None:
-    """Tells motions apart that take programs of their own; None without a motion."""
-    return None if damage.motion is None or "deblur" not in damage.tasks else _octave(damage.motion[0])
+    """Tells motions apart that take programs of their own; None without a motion, 0 for those of any length."""
+    if damage.motion is None or "deblur" not in damage.tasks:
+        return None
+    return 0.0 if damage.already_degraded else _octave(damage.motion[0])
 
 
 def _octave(length: float) -> float:

@@ -6,15 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from experiments.restore.crops import Crop, photograph_hole
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from jaxgan import tension
 from jaxgan.photos import paste, photo_files, tone
+from jaxgan.photos.alignment import Placement
+from jaxgan.photos.photo_files import PhotoFile
 
 REPLACED = {"deblur", "upsample", "denoise", "dejpeg", "own"}
 """Tasks after which the whole face is another."""
+
+MOST_PIXELS = 50_000_000
+"""Of a photograph that is enlarged."""
 
 
 def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say: Callable[[str], None]) -> Path:
@@ -30,6 +36,10 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     """
     photo = photo_files.read(job.path)
     hole = photograph_hole(job.damage, photo.pixels.shape, resolution)
+    factor = _enlargement([crop.factor for crop, _ in faces], photo.pixels.shape)
+    if factor > 1:
+        photo, hole = _enlarged(photo, factor), None if hole is None else hole.repeat(factor, 0).repeat(factor, 1)
+        faces = [(crop._replace(placement=_scaled(crop.placement, factor)), run) for crop, run in faces]
     pixels = _pasted(
         photo.pixels,
         [crop for crop, _ in faces],
@@ -52,6 +62,28 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     for note in [*notes, *_blurred(faces, job.damage.tasks)]:
         say(f"{job.path}: {note}.")
     return path
+
+
+def _enlargement(factors: list[int], shape: tuple[int, ...]) -> int:
+    """The largest factor of a face, halved until the photograph has no more than `MOST_PIXELS`."""
+    factor = max(factors, default=1)
+    while factor > 1 and factor**2 * shape[0] * shape[1] > MOST_PIXELS:
+        factor //= 2
+    return factor
+
+
+def _enlarged(photo: PhotoFile, factor: int) -> PhotoFile:
+    """A photograph enlarged by Lanczos, in 8 bits."""
+
+    def large(values: np.ndarray) -> np.ndarray:
+        size = (values.shape[1] * factor, values.shape[0] * factor)
+        return np.array(Image.fromarray(values).resize(size, Image.Resampling.LANCZOS))
+
+    return photo._replace(pixels=large(photo_files.to_8_bits(photo)), alpha=None)
+
+
+def _scaled(placement: Placement, factor: int) -> Placement:
+    return placement._replace(to_photo=placement.to_photo * factor)
 
 
 def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.options import Damage
 from experiments.restore import degrade, latent_files
 from experiments.restore.crops import Crop
 from experiments.restore.degrade import Observation
@@ -81,7 +82,7 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
     """
     begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion)
     observations = [
-        degrade.observe(job.damage, crop.pixels, crop.mask, seed=run_settings.seed_of(job.path, crop.index))
+        degrade.observe(_damage(job, crop), crop.pixels, crop.mask, seed=run_settings.seed_of(job.path, crop.index))
         for crop in crops
     ]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
@@ -106,6 +107,11 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         for run in runs:
             run.release()
         raise
+
+
+def _damage(job: Job, crop: Crop) -> Damage:
+    scale = crop.placement.pixels_per_pixel
+    return degrade.in_crop(job.damage, scale, factor=crop.factor, photons=crop.photons)
 
 
 def _works(
