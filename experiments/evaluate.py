@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from experiments import cli
-from experiments.options import LoopOptions, Task, default, in_group
+from experiments.options import KnownTask, LoopOptions, default, in_group
 
 Method = Literal["jaxgan", "projector", "classical"]
 
@@ -29,8 +29,8 @@ class EvaluateOptions:
 
     output: Path = Path("outputs/evaluation")
     """Folder to write; rows of an earlier run with the same settings are kept."""
-    task: tuple[Task, ...] = ("invert", "inpaint", "deblur", "colorize")
-    """Tasks to evaluate."""
+    task: tuple[KnownTask, ...] = ("invert", "inpaint", "deblur", "colorize")
+    """Tasks to evaluate: these, upsample, denoise and dejpeg."""
     method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
     """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
     images: str = "samples:8"

@@ -43,6 +43,7 @@ def run(options: InvertOptions) -> list[Path]:
     import jax
 
     from experiments import networks
+    from experiments.restore import own
     from experiments.restore.jobs import collect
     from experiments.restore.pipeline import Engine
     from jaxgan.photos import photo_files
@@ -50,6 +51,8 @@ def run(options: InvertOptions) -> list[Path]:
     devices = tuple(jax.local_devices())
     jobs, root, is_single = collect(options, default=photo_files.sample_photo_path(), device_count=len(devices))
     tasks = {task for job in jobs for task in job.damage.tasks}
+    for text in {job.damage.degradation for job in jobs if job.damage.degradation is not None}:
+        own.load(text)  # a mistake in it is told before anything is loaded
     label = options.networks.label
     generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks, label=label)
     if label is None and (classes := generator.config.c_dim):

@@ -15,7 +15,8 @@ import tyro
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
 
-Task = Literal["invert", "inpaint", "deblur", "colorize"]
+KnownTask = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
+Task = Literal[KnownTask, "own"]
 
 
 def default(text: str) -> Any:
@@ -38,9 +39,9 @@ class Damage:
     """What happened to a photograph, or is to happen to it."""
 
     task: Task
-    """What to undo: nothing (invert), missing pixels (inpaint), a Gaussian blur (deblur), lost colour (colorize)."""
+    """What to undo: holes (inpaint), blur, lost colour, small size, noise, JPEG, a --degradation (own), or nothing."""
     also: Annotated[tuple[Task, ...], default("none")] = ()
-    """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order deblur, colorize, inpaint."""
+    """Further damages; they happen in the order own, deblur, colorize, upsample, denoise, dejpeg, inpaint."""
     already_degraded: bool = False
     """The photographs are damaged: do not degrade them further, only undo the damage."""
     mask: Annotated[Path | None, default("random brush strokes")] = None
@@ -58,11 +59,23 @@ class Damage:
     kernel_size: Annotated[int | None, default("51 at 1024 pixels, in proportion at other sizes")] = None
     """deblur: taps of the Gaussian, an odd number."""
     sigma: Annotated[float | None, default("10 at 1024 pixels, in proportion at other sizes")] = None
-    """deblur: standard deviation of the Gaussian in pixels."""
+    """deblur: standard deviation in pixels, of the photograph if --already-degraded, else of the network's image."""
+    motion: Annotated[tuple[float, float] | None, default("a Gaussian blur")] = None
+    """deblur: length (in pixels, as --sigma) and angle (degrees, counter-clockwise from the right) of a motion."""
     assume_kernel_size: Annotated[int | None, default("the true one")] = None
     """deblur: the kernel size that the optimiser assumes."""
     assume_sigma: Annotated[float | None, default("the true one")] = None
     """deblur: the sigma that the optimiser assumes."""
+    factor: Annotated[int | None, default("8, or by the face's size with --already-degraded")] = None
+    """upsample: how many times smaller the picture gets, a power of two."""
+    photons: Annotated[float | None, default("24; estimated with --already-degraded")] = None
+    """denoise: photons that stand for white; fewer are noisier."""
+    drop: Annotated[float | None, default("0.16")] = None
+    """denoise: share of the pixels that become black."""
+    quality: Annotated[int | None, default("12")] = None
+    """dejpeg: quality of the JPEG file, from 1 to 100."""
+    degradation: Annotated[str | None, default("none")] = None
+    """own: FILE.py:Class, a class of your own that degrades an image; it is called without arguments."""
 
     @property
     def mask_inversion(self) -> bool | None:
@@ -85,11 +98,11 @@ class Completion:
     """How the generator's image completes what was observed."""
 
     fidelity: float = 0.0
-    """inpaint, deblur: from 0, which looks best, to 1, which has the least squared error and less detail."""
+    """All but colorize, dejpeg: from 0, which looks best, to 1, which has the least squared error and less detail."""
     noise: Annotated[float | None, default("estimated for deblur with --already-degraded, else that of rounding")] = (
         None
     )
-    """deblur, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit levels."""
+    """deblur, upsample, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +178,7 @@ class LoopOptions:
     """Adam's largest step size."""
     latent_space: Annotated[Literal["w", "w_plus"] | None, default("w_plus")] = None
     """One latent for all layers, or one per layer."""
-    latent_dist_reg_weight: Annotated[float | None, default("1 for inpaint, 1 for deblur, 3 for colorize, else 0")] = (
-        None
-    )
+    latent_dist_reg_weight: Annotated[float | None, default("3 for colorize, 0 for invert, else 1")] = None
     """Weight of the squared distance of w from the mean latent."""
     noise_reg_weight: Annotated[float | None, default("1e5")] = None
     """Weight that keeps the noise maps white."""

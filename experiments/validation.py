@@ -58,6 +58,42 @@ def _of_damage(damage: Damage) -> list[str]:
         sigma = getattr(damage, name)
         if sigma is not None and not 0 < sigma < math.inf:
             problems.append(f"{_flag(name)} is {sigma}; expected a positive number of pixels.")
+    return [*problems, *_of_motion(damage), *_of_camera(damage)]
+
+
+def _of_motion(damage: Damage) -> list[str]:
+    if damage.motion is None:
+        return []
+    length, angle = damage.motion
+    problems = [
+        f"--motion and {_flag(name)} exclude each other; leave one out."
+        for name in ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma")
+        if getattr(damage, name) is not None
+    ]
+    if not (0 < length < math.inf and math.isfinite(angle)):
+        problems.append(
+            f"--motion is {length:g} {angle:g}; expected a positive length in pixels and an angle in degrees."
+        )
+    return problems
+
+
+def _of_camera(damage: Damage) -> list[str]:
+    problems = [
+        f"{_flag(name)} says how to damage a photograph, and this one is --already-degraded; leave it out."
+        for name in ("factor", "drop", "quality")
+        if damage.already_degraded and getattr(damage, name) is not None
+    ]
+    if "own" in damage.tasks and damage.degradation is None:
+        problems.append("the task own needs --degradation FILE.py:Class.")
+    factor, photons, drop, quality = damage.factor, damage.photons, damage.drop, damage.quality
+    if factor is not None and (factor < 2 or factor & (factor - 1)):
+        problems.append(f"--factor is {factor}; expected a power of two: 2, 4, 8, ...")
+    if photons is not None and not 0 < photons < math.inf:
+        problems.append(f"--photons is {photons:g}; expected a positive number.")
+    if drop is not None and not 0 <= drop < 1:
+        problems.append(f"--drop is {drop:g}; expected a share from 0 to 1, and not 1 itself.")
+    if quality is not None and not 1 <= quality <= 100:
+        problems.append(f"--quality is {quality}; expected a whole number from 1 to 100.")
     return problems
 
 
@@ -65,13 +101,18 @@ def _of_completion(completion: Completion, damage: Damage) -> list[str]:
     fidelity, noise, problems = completion.fidelity, completion.noise, []
     if not 0 <= fidelity <= 1:
         problems.append(f"--fidelity is {fidelity}; expected a number from 0 to 1.")
-    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur"}:
-        problems.append(f"--fidelity belongs to inpaint and deblur, but the task is {damage.task}. Leave it out.")
+    elif fidelity > 0 and not damage.tasks & {"inpaint", "deblur", "upsample", "denoise", "own"}:
+        problems.append(
+            "--fidelity belongs to inpaint, deblur, upsample, denoise and own, but the task is "
+            f"{damage.task}. Leave it out."
+        )
     if noise is not None:
         if not 0 <= noise < math.inf:
             problems.append(f"--noise is {noise}; expected 0 or more levels of 8 bits.")
-        if "deblur" not in damage.tasks and not ("inpaint" in damage.tasks and fidelity > 0):
-            problems.append("--noise belongs to deblur, and to inpaint with --fidelity above 0; leave it out.")
+        if not damage.tasks & {"deblur", "upsample", "own"} and not ("inpaint" in damage.tasks and fidelity > 0):
+            problems.append(
+                "--noise belongs to deblur, upsample and own, and to inpaint with --fidelity above 0; leave it out."
+            )
     return problems
 
 
@@ -79,7 +120,11 @@ def _idle(damage: Damage) -> list[tuple[str, str]]:
     """The options that have no effect, each with the task that it belongs to."""
     belongs = {
         "inpaint": ("mask", "invert_mask", "trust_mask", "mask_kind", "mask_seed", "mask_box"),
-        "deblur": ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma"),
+        "deblur": ("kernel_size", "sigma", "motion", "assume_kernel_size", "assume_sigma"),
+        "upsample": ("factor",),
+        "denoise": ("photons", "drop"),
+        "dejpeg": ("quality",),
+        "own": ("degradation",),
     }
     return [
         (name, task)

@@ -2,7 +2,21 @@
 
 from jaxgan import images, latents, masks, metrics
 from jaxgan.checkpoints import load_generator, load_lpips, save_generator
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, pytree
+from jaxgan.degradations import (
+    JPEG,
+    CompleteObservation,
+    Compose,
+    Degradation,
+    Denoising,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Mask,
+    MotionBlur,
+    Pooling,
+    check_degradation,
+    pytree,
+)
 from jaxgan.errors import CheckpointError, UserError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
@@ -16,10 +30,13 @@ from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
 
 __all__ = [
+    "JPEG",
     "LPIPS",
     "CheckpointError",
+    "CompleteObservation",
     "Compose",
     "Degradation",
+    "Denoising",
     "GaussianBlur",
     "Generator",
     "GeneratorConfig",
@@ -32,9 +49,12 @@ __all__ = [
     "Knowledge",
     "LossTerms",
     "Mask",
+    "MotionBlur",
+    "Pooling",
     "Prior",
     "Spectrum",
     "UserError",
+    "check_degradation",
     "default_degradation",
     "has_inverse",
     "images",

@@ -30,16 +30,18 @@ Levels = Float[np.ndarray, "h w 3"]
 
 
 class LinearMap(NamedTuple):
-    """A linear degradation between pictures of one shape.
+    """A linear degradation between pictures of one shape, up to a constant.
 
     Attributes:
       forward, transpose: the map and its transpose, functions of float64 arrays.
       known: True where the result is observed; elsewhere `forward` gives zero.
+      offset: the constant, the degradation of an image of zeros.
     """
 
     forward: Callable[[Levels], Levels]
     transpose: Callable[[Levels], Levels]
     known: Bool[np.ndarray, "h w"]
+    offset: Levels
 
 
 class Covariance(NamedTuple):
@@ -55,7 +57,7 @@ class Covariance(NamedTuple):
 
 
 def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, tolerance: float = 1e-5) -> LinearMap | None:
-    """Makes a linear map of a degradation, if the degradation is linear.
+    """Makes a linear map of a degradation, if the degradation is linear but for a constant.
 
     Linearity is tested on two random pictures: their sum, degraded, must be the sum of the degraded pictures.
 
@@ -65,7 +67,7 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
       tolerance: the largest difference that passes the test, relative to the sum; a degradation that computes in
         float32 is linear only up to rounding.
     Returns:
-      The map, or None if the degradation is not linear.
+      The map, or None if the degradation is neither linear nor affine.
     """
     degradation = jax.tree.map(np.asarray, degradation)
     shape, mask = (*known.shape, 3), known[..., None]
@@ -74,8 +76,10 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
         with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
             return np.asarray(function(degradation, image.astype(np.float64)), np.float64)
 
+    offset = on_host(_apply, np.zeros(shape))
+
     def forward(image: Levels) -> Levels:
-        return np.where(mask, on_host(_apply, image), 0)
+        return np.where(mask, on_host(_apply, image) - offset, 0)
 
     def transpose(image: Levels) -> Levels:
         return on_host(_transpose, np.where(mask, image, 0))
@@ -84,7 +88,7 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
     separate = 0.3 * forward(a) - 0.6 * forward(b)
     if np.abs(forward(0.3 * a - 0.6 * b) - separate).max() > tolerance * np.abs(separate).max():
         return None
-    return LinearMap(forward, transpose, known)
+    return LinearMap(forward, transpose, known, offset)
 
 
 @jax.jit
@@ -94,7 +98,7 @@ def _apply(degradation: Callable, image: jax.Array) -> jax.Array:
 
 @jax.jit
 def _transpose(degradation: Callable, image: jax.Array) -> jax.Array:
-    return jax.linear_transpose(degradation, image)(image)[0]
+    return jax.vjp(degradation, jax.numpy.zeros_like(image))[1](image)[0]
 
 
 def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarray, "h w 3"]:
@@ -106,24 +110,23 @@ def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarr
 
 
 def fitted_factor(
-    map_: LinearMap, covariance: Covariance, degraded: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+    colours: Float[np.ndarray, "3 3"], degraded: Float[np.ndarray, "h w 3"], floor: float, residual: Levels
 ) -> float:
     """Fits the factor of S with which a residual is as large as expected.
 
     Args:
-      map_, covariance: A and S.
+      colours: decorrelated ones, those of S.
       degraded: the `degraded_variance` of A and S.
-      noise: s.
+      floor: variance of the noise in each coefficient, which is s^2 times the share of the pixels that are known.
       residual: the residual, zero where nothing is known.
     Returns:
-      The factor f for which the residual's squared coefficients, divided by `f degraded + s^2`, average 1 over the
+      The factor f for which the residual's squared coefficients, divided by `f degraded + floor`, average 1 over the
       frequencies where S rises above the noise; 1 if there are none.
     """
-    floor = noise**2 * map_.known.mean()
     seen = degraded > max(floor, 1e-12 * degraded.max())
     if not seen.any():
         return 1.0
-    power = spectra.coefficients(residual, covariance.colours)[seen] ** 2
+    power = spectra.coefficients(residual, colours)[seen] ** 2
 
     def excess(log_factor: float) -> float:
         return float(np.mean(power / (np.exp(log_factor) * degraded[seen] + floor))) - 1
@@ -134,33 +137,39 @@ def fitted_factor(
 
 
 def conditional_mean(
-    map_: LinearMap, covariance: Covariance, whole: Float[np.ndarray, "h w 3"], noise: float, residual: Levels
+    map_: LinearMap,
+    covariance: Covariance,
+    whole: Float[np.ndarray, "h w 3"],
+    noise: float | Levels,
+    residual: Levels,
 ) -> Levels:
     """Computes the mean of all pictures of covariance S whose degraded, noisy image may be the residual.
 
     Args:
-      map_, covariance, noise: A, S and s.
+      map_, covariance: A and S.
       whole: the `degraded_variance` of A without holes, because holes make high frequencies look stronger. It
         speeds the search up and does not change the result.
+      noise: s, of all pixels or of each.
       residual: the observed image.
     Returns:
       `S A' (A S A' + s^2)^-1 residual`.
     """
     mask = map_.known[..., None]
     colours, variance = covariance
-    scale = 1 / (whole + noise**2 + 1e-15)
+    variance_of_noise = float(np.mean(np.square(noise)))
+    scale = 1 / (whole + variance_of_noise + 1e-15)
 
     def prior(image: Levels) -> Levels:
         return spectra.from_coefficients(variance * spectra.coefficients(image, colours), colours)
 
     def matrix(image: Levels) -> Levels:
-        return map_.forward(prior(map_.transpose(image))) + noise**2 * image
+        return map_.forward(prior(map_.transpose(image))) + np.square(noise) * image
 
     def preconditioner(image: Levels) -> Levels:
         return np.where(mask, spectra.from_coefficients(scale * spectra.coefficients(image, colours), colours), 0)
 
     left = np.where(mask, residual, 0)
-    enough = max(1e-2 * noise * np.sqrt(residual.size), 1e-7 * np.linalg.norm(left))
+    enough = max(1e-2 * np.sqrt(variance_of_noise * residual.size), 1e-7 * np.linalg.norm(left))
     solution, direction, before = np.zeros_like(left), np.zeros_like(left), np.inf
     for _ in range(MOST_STEPS):
         if np.linalg.norm(left) <= enough:

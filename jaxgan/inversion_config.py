@@ -125,9 +125,12 @@ class InversionConfig:
             raise ValueError("InversionConfig: " + "; ".join(problems))
 
     @classmethod
-    def for_task(cls, task: Literal["invert", "inpaint", "deblur", "colorize"]) -> InversionConfig:
+    def for_task(
+        cls, task: Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg", "own"]
+    ) -> InversionConfig:
         """This project's defaults for a task; experiments/STUDY.md has the measurements behind each number."""
         weights = {"invert": 0.0, "inpaint": 1.0, "deblur": 1.0, "colorize": 3.0}
+        weights |= {"upsample": 1.0, "denoise": 1.0, "dejpeg": 1.0, "own": 1.0}
         return cls(
             steps=150,
             latent_space="w_plus",

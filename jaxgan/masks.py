@@ -42,6 +42,30 @@ def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) 
     return (reduced > 127).astype(np.float32)
 
 
+def lines(seed: int, resolution: int, *, count: int, width: float = 0.08) -> Float32[np.ndarray, "size size"]:
+    """Hides straight strokes between points whose coordinates lie in the outer thirds of the picture.
+
+    Args:
+      seed: determines the strokes; at every resolution they are the same in proportion.
+      resolution: pixels along a side of the square mask.
+      count: number of strokes.
+      width: width of a stroke as a share of the side.
+    Returns:
+      1 where a pixel is observed, 0 where most of it lies under a stroke.
+    References:
+      Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Section 4, arXiv 2302.06733.
+    """
+    generator = np.random.default_rng(seed)
+    supersampling = 4
+    size = resolution * supersampling
+    picture = Image.new("L", (size, size), 255)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(count):
+        points = generator.uniform(0, 1 / 3, (2, 2)) + generator.integers(2, size=(2, 2)) * 2 / 3
+        draw.line([tuple(float(v) * size for v in point) for point in points], fill=0, width=round(width * size))
+    return (np.asarray(picture.reduce(supersampling)) > 127).astype(np.float32)
+
+
 def box(resolution: int, left: float, top: float, right: float, bottom: float) -> Float32[np.ndarray, "size size"]:
     """Hides a rectangle.
 

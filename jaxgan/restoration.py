@@ -10,42 +10,43 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from jaxgan import conditional_mean, spectra, stored_spectra, tension
-from jaxgan.conditional_mean import Covariance, LinearMap
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, parts_of
+from jaxgan import conditional_mean, jpeg_intervals, linear_inverse, tension
+from jaxgan.degradations import (
+    JPEG,
+    Compose,
+    Degradation,
+    Denoising,
+    Dimming,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Mask,
+    MotionBlur,
+    Pooling,
+    parts_of,
+    without_draws,
+)
 from jaxgan.images import check_image
+from jaxgan.linear_inverse import Image, Knowledge
 from jaxgan.spectra import Spectrum
 
 ROUNDING = 1 / 255 / math.sqrt(12)
 """Standard deviation of what rounding to 8 bits adds, in units of the range [0, 1]."""
 
-GREY_AND_CHROMA = np.linalg.qr([[1.0, 1.0, 0.0], [1.0, -1.0, 1.0], [1.0, 0.0, -1.0]])[0]
-"""Colours of which one is what a grey picture shows: the others are then left as the generator made them."""
+ALONE = (Identity, Mask, Grayscale)
+"""Linear degradations that are inverted without a spectrum, if they stand by themselves."""
 
-Image = Float[np.ndarray, "h w 3"]
-
-
-class Knowledge(NamedTuple):
-    """What a degradation's inverse may go by, besides the two images.
-
-    Attributes:
-      spectrum: of the reconstruction's error; None for that of the package.
-      noise: standard deviation of the white noise in the observation, in units of the range [0, 1].
-      fidelity: see `restore`.
-    """
-
-    spectrum: Spectrum | None
-    noise: float
-    fidelity: float
+LINEAR = (*ALONE, GaussianBlur, MotionBlur, Pooling)
+"""Degradations that are known to be linear, so that it need not be tried."""
 
 
 @runtime_checkable
@@ -68,7 +69,8 @@ def restore(
     """Completes what was observed by what the generator made of it.
 
     A degradation of one's own is inverted by its method `complete` (see `HasInverse`), or, without one, if it is
-    linear. Where there is no inverse, which `has_inverse` tells, the restoration is the reconstruction.
+    linear, or linear but for a constant. Where there is no inverse, which `has_inverse` tells, the restoration is the
+    reconstruction.
 
     Args:
       observed: y in [-1, 1]; what stands where nothing was observed does not matter.
@@ -95,28 +97,34 @@ def restore(
     if not 0 <= noise < math.inf or not 0 <= fidelity <= 1:
         raise ValueError(f"noise is {noise}, fidelity {fidelity}; expected 0 or more, and a number from 0 to 1")
     x = np.clip(np.asarray(reconstruction, np.float64), -1, 1)
+    degradation = without_draws(degradation)
     completed = complete(degradation, np.asarray(observed, np.float64), x, Knowledge(spectrum, noise, fidelity))
     return np.clip(completed, -1, 1).astype(np.float32)
 
 
 def has_inverse(degradation: Degradation, shape: tuple[int, int, int]) -> bool:
     """Whether `restore` makes anything else of a reconstruction `[H, W, 3]` than the reconstruction itself."""
+    degradation = without_draws(degradation)
+    if isinstance(degradation, Dimming):
+        return False  # which pixels were dropped cannot be told
     if isinstance(degradation, Compose):
         return all(has_inverse(part, shape) for part in degradation.parts)
-    if isinstance(degradation, (Identity, Mask, Grayscale, GaussianBlur, HasInverse)):
-        return True
-    return _linear_map(degradation, shape) is not None
+    return isinstance(degradation, (JPEG, HasInverse)) or _is_linear(degradation, shape)
 
 
 def inverse_name(degradation: Degradation, shape: tuple[int, int, int], *, fidelity: float = 0.0) -> str | None:
     """Names the inverse that `restore` applies, in a few words for people; None where there is none."""
     if not has_inverse(degradation, shape):
         return None
-    match degradation:
+    match degradation := without_draws(degradation):
         case HasInverse():
             return f"the one of {type(degradation).__name__}"
         case Identity():
             return "the observation itself"
+        case JPEG():
+            return "coefficients moved into the file's intervals"
+        case Denoising():
+            return "conditional mean"
         case Mask():
             spline = "spline in tension" if tension.is_solved(np.asarray(degradation.mask) <= 0.5) else "membrane"
             names = [spline] * (fidelity < 1) + ["conditional mean"] * (fidelity > 0)
@@ -124,7 +132,8 @@ def inverse_name(degradation: Degradation, shape: tuple[int, int, int], *, fidel
         case Grayscale():
             return "observed luminance"
         case Compose() if not _is_one_linear_map(degradation, shape):
-            return ", then ".join(str(inverse_name(p, shape, fidelity=fidelity)) for p in reversed(degradation.parts))
+            pieces = _pieces(degradation, shape)
+            return ", then ".join(str(inverse_name(p, shape, fidelity=fidelity)) for p in reversed(pieces))
     return "conditional mean"
 
 
@@ -135,17 +144,21 @@ def complete(degradation: Degradation, observed: Image, reconstruction: Image, k
             return degradation.complete(observed, reconstruction, knowledge)
         case Identity():
             return observed
-        case Mask():
+        case JPEG():
+            return jpeg_intervals.complete(degradation, observed, reconstruction)
+        case Pooling() if not any(side % int(degradation.factor) for side in observed.shape[:2]):
+            return linear_inverse.unpool(degradation, observed, reconstruction, knowledge)
+        case Mask() if not isinstance(degradation, Denoising):
             return _fill(degradation, observed, reconstruction, knowledge)
         case Grayscale():
             return with_luminance(observed, reconstruction)
         case Compose() if not _is_one_linear_map(degradation, observed.shape):
             return _undo_one_by_one(degradation, observed, reconstruction, knowledge)
-    map_ = _linear_map(degradation, observed.shape)
+    map_ = linear_inverse.linear_map(degradation, observed.shape)
     if map_ is None:
         return reconstruction
-    x, correction = _conditional_mean(degradation, map_, observed, reconstruction, knowledge)
-    return with_luminance(x + correction, x + correction) if _is_grey(degradation) else x + correction
+    x, correction = linear_inverse.correction(degradation, map_, observed, reconstruction, knowledge)
+    return with_luminance(x + correction, x + correction) if linear_inverse.is_grey(degradation) else x + correction
 
 
 def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
@@ -158,7 +171,7 @@ def _fill(mask: Mask, observed: Image, x: Image, knowledge: Knowledge) -> Image:
     if phi > 0:
         map_ = conditional_mean.linear_map(mask, ~hole)
         assert map_ is not None  # a mask is linear
-        x, linear = _conditional_mean(mask, map_, observed, x, knowledge)
+        x, linear = linear_inverse.correction(mask, map_, observed, x, knowledge)
     spline = tension.fill(observed - x, hole, tension.LENGTH * hole.shape[0]) if phi < 1 else 0.0
     return np.where(hole[..., None], x + (1 - phi) * spline + phi * linear, observed)
 
@@ -178,15 +191,30 @@ def with_luminance(observed: Float[np.ndarray, "h w _"], x: Image) -> Image:
 
 
 def _undo_one_by_one(compose: Compose, observed: Image, x: Image, knowledge: Knowledge) -> Image:
-    """From the last part to the first: what each one hides is completed by the reconstruction as it was before it."""
+    """From the last piece to the first: what each one hides is completed by the reconstruction as it was before it."""
     if not has_inverse(compose, x.shape):
         return x
+    pieces = _pieces(compose, x.shape)
     before = [x]
-    for part in compose.parts[:-1]:
-        before.append(np.asarray(_degrade(part, before[-1].astype(np.float32)), np.float64))
-    for part, image in zip(reversed(compose.parts), reversed(before), strict=True):
-        observed = complete(part, observed, image, knowledge)
+    for piece in pieces[:-1]:
+        before.append(np.asarray(_degrade(piece, before[-1].astype(np.float32)), np.float64))
+    for piece, image in zip(reversed(pieces), reversed(before), strict=True):
+        observed = complete(piece, observed, image, knowledge)
+        if isinstance(piece, JPEG):
+            knowledge = knowledge._replace(noise=math.hypot(knowledge.noise, jpeg_intervals.error(piece, image)))
     return observed
+
+
+def _pieces(compose: Compose, shape: tuple[int, int, int]) -> list[Degradation]:
+    """What is inverted one after the other: linear parts at once with their neighbours, if one of them has to be."""
+    pieces: list[Degradation] = []
+    for is_linear, parts in itertools.groupby(parts_of(compose), lambda part: _is_linear(part, shape)):
+        together = tuple(parts)
+        if is_linear and not all(isinstance(part, ALONE) and not isinstance(part, Denoising) for part in together):
+            pieces.append(together[0] if len(together) == 1 else Compose(together))
+        else:
+            pieces += together
+    return pieces
 
 
 def _is_one_linear_map(compose: Compose, shape: tuple[int, int, int]) -> bool:
@@ -194,61 +222,13 @@ def _is_one_linear_map(compose: Compose, shape: tuple[int, int, int]) -> bool:
 
     Undone one by one, the content of a hole would count as an observation to the part that comes before the mask.
     """
-    own = (Identity, Mask, Grayscale, HasInverse)
-    return not all(isinstance(part, own) for part in compose.parts) and _linear_map(compose, shape) is not None
+    return len(parts_of(compose)) > 1 and len(_pieces(compose, shape)) == 1
 
 
-def _conditional_mean(
-    degradation: Degradation, map_: LinearMap, observed: Image, x: Image, knowledge: Knowledge
-) -> tuple[Image, Image]:
-    """The reconstruction as far as the fidelity trusts it, and the correction to it."""
-    spectrum = default_spectrum(degradation, x.shape) if knowledge.spectrum is None else knowledge.spectrum
-    if _is_grey(degradation):
-        spectrum = spectra.in_colours(spectrum, GREY_AND_CHROMA)
-    gain, variance = spectra.gain_and_variance(spectrum, x.shape[:2], knowledge.fidelity)
-    levels, noise = x / 2, knowledge.noise  # spectra and noise are in units of the range [0, 1]
-    if knowledge.fidelity > 0:
-        levels = spectra.from_coefficients(gain * spectra.coefficients(levels, spectrum.colours), spectrum.colours)
-    residual = np.where(map_.known[..., None], observed / 2 - map_.forward(levels), 0)
-    if not residual.any():
-        return 2 * levels, np.zeros_like(x)
-    covariance = Covariance(spectrum.colours, variance)
-    degraded = whole = conditional_mean.degraded_variance(map_, covariance)
-    if not map_.known.all():
-        parts = tuple(part for part in parts_of(degradation) if not isinstance(part, Mask))
-        without_holes = conditional_mean.linear_map(Compose(parts), np.ones_like(map_.known))
-        assert without_holes is not None  # as linear as the whole
-        whole = conditional_mean.degraded_variance(without_holes, covariance)
-    factor = conditional_mean.fitted_factor(map_, covariance, degraded, noise, residual)
-    covariance = covariance._replace(variance=factor * variance)
-    return 2 * levels, 2 * conditional_mean.conditional_mean(map_, covariance, factor * whole, noise, residual)
-
-
-def _is_grey(degradation: Degradation) -> bool:
-    return any(isinstance(part, Grayscale) for part in parts_of(degradation))
-
-
-def default_spectrum(degradation: Degradation, shape: tuple[int, int, int]) -> Spectrum:
-    """The embedded network's spectrum for the task that is nearest to a degradation.
-
-    A mask alone is inpainting; everything else is deblurring, of the widest blur in it, or of the mildest that was
-    measured if there is none.
-    """
-    family = stored_spectra.load().find("inpaint" if isinstance(degradation, Mask) else "deblur")
-    assert family is not None  # both are embedded
-    if isinstance(degradation, Mask):
-        return family.spectra[0]
-    sigmas = [float(part.sigma) / shape[1] for part in parts_of(degradation) if isinstance(part, GaussianBlur)]
-    return family.at(max(sigmas, default=family.strengths[0]))
-
-
-def _linear_map(degradation: Degradation, shape: tuple[int, int, int]) -> LinearMap | None:
-    return conditional_mean.linear_map(degradation, _known(degradation, shape))
-
-
-def _known(degradation: Degradation, shape: tuple[int, int, int]) -> Bool[np.ndarray, "h w"]:
-    """Where something is observed: hiding changes nothing there."""
-    return ~np.any(np.asarray(degradation.hide_missing(jnp.zeros(shape))) != 0, -1)
+def _is_linear(degradation: Degradation, shape: tuple[int, int, int]) -> bool:
+    if isinstance(degradation, (JPEG, Dimming, HasInverse)):
+        return False
+    return isinstance(degradation, LINEAR) or linear_inverse.linear_map(degradation, shape) is not None
 
 
 @jax.jit

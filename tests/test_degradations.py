@@ -9,7 +9,19 @@ import pytest
 from parity import relative_error
 from scipy import ndimage
 
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask, observe
+from jaxgan.degradations import (
+    JPEG,
+    Compose,
+    Degradation,
+    Denoising,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Mask,
+    MotionBlur,
+    Pooling,
+    observe,
+)
 
 FILL = (-0.030, -0.088, -0.188)  # ImageNet's mean in [-1, 1], as LPIPS v0.1 shifts by it
 
@@ -109,8 +121,56 @@ def test_nothing_missing_changes_nothing():
     np.testing.assert_array_equal(blur(1.0, 1)(image), image)
 
 
+def slow_motion(image: np.ndarray, length: float, angle: float, radius: int) -> np.ndarray:
+    """Taps by numerical integration along the path, then one output pixel at a time, in float64."""
+    t = (np.arange(4000) + 0.5) / 4000 - 0.5
+    x, y = length * t * np.cos(np.deg2rad(angle)), -length * t * np.sin(np.deg2rad(angle))  # rows run downwards
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    taps = np.exp(-((columns[..., None] - x) ** 2 + (rows[..., None] - y) ** 2) / (2 * 0.5**2)).mean(-1)
+    taps /= taps.sum()
+    padded = np.pad(np.asarray(image, np.float64), ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
+    result = np.zeros(image.shape)
+    for row, column in np.ndindex(*taps.shape):
+        result += taps[row, column] * padded[row : row + image.shape[0], column : column + image.shape[1]]
+    return result
+
+
+@pytest.mark.parametrize(("length", "angle"), [(1.0, 0.0), (6.0, 30.0), (9.5, 90.0), (4.0, -45.0)])
+def test_motion_blur_equals_a_slow_loop(length, angle):
+    motion, image = MotionBlur.of(length, angle), picture(0, 20, 24)
+    assert motion.kernel_size == 2 * int(np.ceil(length / 2 + 1.5)) + 1
+    expected = slow_motion(image, length, angle, motion.kernel_size // 2)
+    assert relative_error(motion(image), expected) < 5e-6  # largest seen: 4e-7
+
+
+def test_a_motion_runs_counter_clockwise_from_the_x_axis():
+    impulse = jnp.zeros((31, 31, 3)).at[15, 15].set(1)
+    spread = np.asarray(MotionBlur.of(12.0, 45.0)(impulse))[..., 0]
+    assert spread[11, 19] > 20 * abs(spread[19, 19])  # up and to the right
+    np.testing.assert_allclose(MotionBlur.of(5.0, 20.0)(jnp.full((16, 16, 3), 0.3)), 0.3, atol=1e-6)
+
+
+@pytest.mark.parametrize("parameter", ["length", "angle"])
+def test_the_gradients_of_a_motion_are_those_of_finite_differences(parameter):
+    image, weights, motion = picture(1, 20, 24), picture(2, 20, 24), MotionBlur.of(6.0, 30.0)
+    value = lambda x: jnp.sum(dataclasses.replace(motion, **{parameter: x})(image) * weights)  # noqa: E731
+    at = {"length": 6.0, "angle": 30.0}
+    ends = [slow_motion(image, **(at | {parameter: at[parameter] + step}), radius=5) for step in (1e-3, -1e-3)]
+    expected = np.sum((ends[0] - ends[1]) * np.asarray(weights)) / 2e-3
+    np.testing.assert_allclose(jax.grad(value)(jnp.float32(at[parameter])), expected, rtol=2e-3)  # seen: 2e-4
+
+
+def test_a_motion_too_long_for_a_picture_is_told():
+    with pytest.raises(ValueError, match="kernel_size is 27; expected an odd number below 20 for an image of 10x10"):
+        MotionBlur.of(22.0, 0.0)(picture(0, 10, 10))
+
+
 LINEAR = {
     "identity": Identity(),
+    "pooling": Pooling(jnp.int32(2)),
+    "motion": MotionBlur.of(4.0, 30.0),
+    "denoising": Denoising(stripes(1), jnp.float32(24)),
+    "motion, pooling, denoising": Compose((MotionBlur.of(3.0, 80.0), Pooling(jnp.int32(2)), Denoising(stripes(1), 24))),
     "grayscale": Grayscale(),
     "blur": blur(1.3, 7),
     "mask": Mask(stripes(0)),
@@ -151,6 +211,9 @@ def test_vmap_over_parameters_equals_a_loop():
         [Mask(stripes(k)) for k in range(3)],
         [blur(sigma, 5) for sigma in (0.5, 1.0, 2.0)],
         [Compose((blur(k + 0.5, 5), Mask(stripes(k)))) for k in range(3)],
+        [Pooling(jnp.int32(factor)) for factor in (1, 2, 3)],
+        [MotionBlur.of(length, 40 * length, longest=3) for length in (1.0, 2.0, 3.0)],
+        [Denoising(stripes(k), jnp.float32(k)) for k in range(3)],
     ):
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *degradations)
         together = jax.vmap(lambda f, image: f(image))(stacked, images)
@@ -174,7 +237,8 @@ def test_the_gradient_to_sigma_is_that_of_finite_differences():
 
 def test_programs_of_two_degradations_are_not_mixed_up():
     """JAX's caches compare structures, and find those of two dataclasses equal (see `degradations.pytree`)."""
-    kinds = [Identity(), Grayscale(), Mask(jnp.ones((4, 4))), GaussianBlur(1.0, 3), GaussianBlur(1.0, 5)]
+    kinds = [Identity(), Grayscale(), Mask(jnp.ones((4, 4))), GaussianBlur(1.0, 3), GaussianBlur(1.0, 5), Pooling(2)]
+    kinds += [Denoising(jnp.ones((4, 4)), 9.0), MotionBlur.of(1.0, 0.0), MotionBlur.of(3.0, 0.0), JPEG.of_quality(9)]
     kinds += [Compose((kind,)) for kind in kinds]
     for number, kind in enumerate(kinds):
         assert all(jax.tree.structure(kind) != jax.tree.structure(other) for other in kinds[:number])

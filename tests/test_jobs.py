@@ -125,7 +125,8 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
     code, stderr = call("--task", "inpaint", "--jobs", lines, "--output", tmp_path / "out")
     assert code == 2 and not (tmp_path / "out").exists()
     told = [line.split("jobs.jsonl, line ")[1] for line in stderr.splitlines()]
-    tasks = '"invert" or "inpaint" or "deblur" or "colorize"'
+    names = ("invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg", "own")
+    tasks = " or ".join(f'"{name}"' for name in names)
     expected = [
         f"1: also is 'colorize'; expected a list of any number of {tasks}.",
         '2: mask_kind is \'bx\'; expected "strokes" or "box" or "half".',

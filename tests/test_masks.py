@@ -23,6 +23,19 @@ def test_strokes_are_in_proportion_at_every_resolution(seed):
     assert abs(small.mean() - large.mean()) < 0.02  # largest seen: 0.006
 
 
+def test_lines_run_between_the_outer_thirds():
+    mask = masks.lines(3, 128, count=1)
+    rows, columns = np.nonzero(mask == 0)
+    assert 0 < len(rows) < 0.15 * mask.size
+    for places in (rows, columns):
+        for end in (places.min(), places.max()):
+            # half the width, .04 of the side, lies beyond an end
+            assert not (1 / 3 + 0.05) * 128 < end < (2 / 3 - 0.05) * 128
+    np.testing.assert_array_equal(mask, masks.lines(3, 128, count=1))
+    missing = [1 - masks.lines(0, 64, count=count).mean() for count in (1, 5, 9, 13, 17)]
+    assert missing == sorted(missing) and missing[-1] < 0.75
+
+
 def test_strokes_hide_a_part_but_never_all():
     missing = [1 - masks.strokes(seed, 64).mean() for seed in range(200)]
     assert min(missing) > 0.05 and max(missing) < 0.4  # seen: 0.10 to 0.24

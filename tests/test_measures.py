@@ -7,7 +7,7 @@ import pytest
 
 from experiments.measure import classical, face_sets, observation
 from experiments.measure.statistics import bootstrap
-from jaxgan import images, latents
+from jaxgan import images, latents, tasks
 from jaxgan.degradations import Compose, GaussianBlur, Grayscale, Identity, Mask
 from jaxgan.errors import UserError
 
@@ -38,6 +38,14 @@ def test_classical_methods_come_nearer_to_the_truth(faces):
         assert np.mean((restored - faces[0]) ** 2) < left * np.mean((observed - faces[0]) ** 2)
     mask = classical.restore(Mask(jnp.asarray(hole)), faces[0])
     np.testing.assert_allclose(mask[hole > 0.5], faces[0][hole > 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["upsample", "denoise"])
+def test_classical_methods_of_the_camera_come_nearer_to_the_truth(faces, task):
+    observed, (assumed,) = observation.damage([[tasks.default_truth(task, 32)]], faces[:1], [0])
+    restored = classical.restore(assumed, np.asarray(observed[0]))
+    # Bicubic pixels and total variation are both far nearer than tiles and noise.
+    assert np.mean((restored - faces[0]) ** 2) < 0.7 * np.mean((np.asarray(observed[0]) - faces[0]) ** 2)
 
 
 def test_classical_methods_leave_the_rest_and_refuse_what_they_do_not_know(faces):

@@ -4,13 +4,11 @@ import math
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import metrics, tasks
-from jaxgan.degradations import GaussianBlur, Grayscale, Identity, Mask
+from jaxgan import metrics
 from jaxgan.photos import identity, photo_files
 
 
@@ -95,13 +93,3 @@ def test_mapped_latents_are_at_distance_one(demo):
     distances = [metrics.latent_distance(whitening, w[None]) for w in ws]
     assert 0.9 < np.mean(distances) < 1.2
     assert metrics.latent_distance(whitening, whitening.w_avg[None]) == 0
-
-
-def test_default_degradations():
-    kinds = {"invert": Identity, "inpaint": Mask, "deblur": GaussianBlur, "colorize": Grayscale}
-    for task, kind in kinds.items():
-        assert type(tasks.default_degradation(task, 64)) is kind
-    blur = tasks.default_degradation("deblur", 1024)
-    assert (float(blur.sigma), blur.kernel_size) == (10, 51)
-    masks = [tasks.default_degradation("inpaint", 64, seed=seed).mask for seed in (0, 0, 1)]
-    assert jnp.array_equal(masks[0], masks[1]) and not jnp.array_equal(masks[0], masks[2])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from jaxgan import truths
 from jaxgan.errors import UserError
 from jaxgan.photos import alignment, noise
 
@@ -64,3 +65,16 @@ def test_missing_packages_are_named(monkeypatch):
     _, placement = square(128, 0, 64)
     with pytest.raises(UserError, match="pip install scikit-image PyWavelets"):
         noise.estimate_noise(np.zeros((420, 420, 3), np.uint8), placement)
+
+
+@pytest.mark.parametrize("photons", [10.0, 60.0])
+def test_photons_are_counted_by_their_noise(photons):
+    """A ramp under noise, some pixels of it dropped; a crop of the photograph's own pixels, its smoothing taken out."""
+    ramp = np.repeat(np.rint(np.linspace(60, 200, 200))[None, :, None], 200, 0).repeat(3, 2).astype(np.uint8)
+    noisy = truths.damage([truths.PoissonNoise(photons, 0.2)], ramp, 0)
+    quad = alignment.quad_from_box(20.0, 20.0, 180.0, 180.0)
+    place = alignment.placement(alignment.plan_alignment(quad, (200, 200), 160), (200, 200), 160)
+    found = noise.estimate_photons(noisy, (noisy == 0).all(-1), place) * noise._gain(1.0) ** 2
+    assert 0.8 < found / photons < 1.25
+    with pytest.raises(ValueError, match="the crop is black"):
+        noise.estimate_photons(0 * noisy, np.ones((200, 200), bool), place)

@@ -32,8 +32,21 @@ MISTAKES = {
     "--crop 0,0,9,9 --face 1": "--face has no effect with --crop; leave one out.",
     "--invert-mask": "--invert-mask belongs to --mask FILE; add that, or leave it out.",
     "--fidelity 1.5": "--fidelity is 1.5; expected a number from 0 to 1.",
-    "--task colorize --fidelity 1": "--fidelity belongs to inpaint and deblur, but the task is colorize.",
-    "--noise 2": "--noise belongs to deblur, and to inpaint with --fidelity above 0; leave it out.",
+    "--task colorize --fidelity 1": "--fidelity belongs to inpaint, deblur, upsample, denoise and own, but the task is "
+    "colorize.",
+    "--noise 2": "--noise belongs to deblur, upsample and own, and to inpaint with --fidelity above 0; leave it out.",
+    "--factor 4": "--factor belongs to upsample, but the task is inpaint.",
+    "--task upsample --factor 6": "--factor is 6; expected a power of two: 2, 4, 8, ...",
+    "--task denoise --photons 0": "--photons is 0; expected a positive number.",
+    "--task denoise --drop 1": "--drop is 1; expected a share from 0 to 1, and not 1 itself.",
+    "--task upsample --already-degraded --factor 4": "--factor says how to damage a photograph, and this one is "
+    "--already-degraded; leave it out.",
+    "--task own": "the task own needs --degradation FILE.py:Class.",
+    "--task own --degradation x.py": "--degradation is 'x.py'; expected FILE.py:Class.",
+    "--task own --degradation x.py:A": "--degradation x.py:A: there is no file x.py.",
+    "--task dejpeg --quality 0": "--quality is 0; expected a whole number from 1 to 100.",
+    "--task deblur --motion 9 0 --sigma 1": "--motion and --sigma exclude each other; leave one out.",
+    "--task deblur --motion 0 0": "--motion is 0 0; expected a positive length in pixels and an angle in degrees.",
     "--task deblur --noise nan": "--noise is nan; expected 0 or more levels of 8 bits.",
     "--label 1": "demo: label is 1; this generator is not class-conditional, leave the label away.",
     "--eyes 1,2,3": "--eyes 1,2,3: expected x1,y1,x2,y2, the centres of both eyes",
@@ -86,7 +99,7 @@ def test_all_problems_of_a_command_are_told_together():
 
 
 def test_defaults_are_valid():
-    for task in ("invert", "inpaint", "deblur", "colorize"):
+    for task in ("invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"):
         assert validate(InvertOptions(Damage(task))) == []
 
 

@@ -21,8 +21,26 @@ from experiments.docs import references
 
 GROUPS = {
     "Networks": ("load_generator", "load_lpips", "save_generator", "Generator", "GeneratorConfig", "LPIPS"),
-    "Degradations": ("default_degradation", "Identity", "Mask", "Grayscale", "GaussianBlur", "Compose"),
-    "Degradations of one's own": ("Degradation", "pytree", "HasInverse", "Knowledge"),
+    "Degradations": (
+        "default_degradation",
+        "Identity",
+        "Mask",
+        "Grayscale",
+        "GaussianBlur",
+        "MotionBlur",
+        "Pooling",
+        "Denoising",
+        "JPEG",
+        "Compose",
+    ),
+    "Degradations of one's own": (
+        "Degradation",
+        "CompleteObservation",
+        "pytree",
+        "check_degradation",
+        "HasInverse",
+        "Knowledge",
+    ),
     "Inversion": ("invert", "invert_batch", "InversionConfig", "InversionResult", "LossTerms", "Prior", "make_prior"),
     "Restoration": ("restore", "has_inverse", "Spectrum", "measure_spectrum"),
     "Inversions on disk": ("save_inversion", "load_inversion", "InversionState"),

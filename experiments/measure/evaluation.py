@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -24,7 +23,8 @@ from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
 from jaxgan.metrics import Whitening
 from jaxgan.photos import identity
-from jaxgan.tasks import default_degradation
+from jaxgan.tasks import default_truth
+from jaxgan.truths import Truth
 
 
 def settings(method: str, of_task: InversionConfig) -> InversionConfig | None:
@@ -64,7 +64,7 @@ class Evaluator:
 
     def evaluate(
         self, task: str, method: str, settings: InversionConfig | None, seeds: Sequence[int]
-    ) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
+    ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], list[np.ndarray]]]:
         """Degrades, restores and measures all faces.
 
         Args:
@@ -76,11 +76,33 @@ class Evaluator:
           A row per face, seed and result, and for each face and result the truth, the observed, the kept result and
           that degraded again.
         """
-        names, resolution = self.faces.names, self.generator.config.resolution
-        parts = [default_degradation(task, resolution, seed=seeds[0] + i) for i in range(len(names))]
-        degradations = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+        resolution = self.generator.config.resolution
+        damage_seeds = [seeds[0] + index for index in range(len(self.faces.names))]
+        happened = [default_truth(task, resolution, seed=seed) for seed in damage_seeds]
+        chains = [[] if truth is None else [truth] for truth in happened]
+        return self.evaluate_damage(task, method, settings, seeds, chains, damage_seeds)
+
+    def evaluate_damage(
+        self,
+        task: str,
+        method: str,
+        settings: InversionConfig | None,
+        seeds: Sequence[int],
+        chains: Sequence[Sequence[Truth]],
+        damage_seeds: Sequence[int],
+    ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], list[np.ndarray]]]:
+        """Damages, restores and measures all faces, as `evaluate`.
+
+        Args:
+          task, method: names for the rows.
+          settings, seeds: as for `evaluate`.
+          chains: what happens to each face, the same kinds for all of them.
+          damage_seeds: of what happens.
+        """
+        names = self.faces.names
         truths = jnp.asarray(self.faces.faces)
-        observed = observation.observe(degradations, truths)
+        observed, parts = observation.damage(chains, self.faces.faces, damage_seeds)
+        degradations = observation.stack(parts)
         rows: list[dict[str, Any]] = []
         pictures: dict[tuple[str, str], list[np.ndarray]] = {}
         for seed in seeds if settings is not None else seeds[:1]:
@@ -91,7 +113,7 @@ class Evaluator:
                 inverted = self.invert(seed, settings, degradations, observed)
                 results = {"reconstruction": jnp.stack([result.image for result in inverted])}
                 ws = [result.ws for result in inverted]
-                if task != "invert":
+                if any(chains):
                     results["restoration"] = self._restored(parts, observed, results["reconstruction"])
             seconds = (time.perf_counter() - start) / len(names)
             for result, images in results.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from experiments.restore import degrade
 from experiments.restore.face_run import Work
 from experiments.runs.report import Restoration
 from jaxgan import restoration
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, parts_of
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, MotionBlur, parts_of
 
 
 def complete(work: Work, reconstruction: jax.Array) -> Restoration | None:
@@ -38,10 +40,18 @@ def _without_border(degradation: Degradation, size: int) -> Degradation:
     What happened to a photograph itself mixed the border with what lies beyond the crop, where the degradation assumes
     a mirror: taken at its word, the border would be explained by stripes.
     """
-    radii = [part.kernel_size // 2 for part in parts_of(degradation) if isinstance(part, GaussianBlur)]
-    reach = min(max(radii, default=0), size // 4)
+    reach = min(max(map(_radius, parts_of(degradation)), default=0), size // 4)
     if reach == 0:
         return degradation
     inside = np.zeros((size, size), np.float32)
     inside[reach:-reach, reach:-reach] = 1
     return Compose((*parts_of(degradation), Mask(inside)))
+
+
+def _radius(degradation: Degradation) -> int:
+    match degradation:
+        case GaussianBlur():
+            return degradation.kernel_size // 2
+        case MotionBlur():
+            return math.ceil(float(degradation.length) / 2 + 1.5)
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,8 @@ class Crop(NamedTuple):
     mask: np.ndarray | None  # float32 [resolution, resolution], 1 where observed; None unless inpainting
     placement: Placement
     noise: float | None = None  # estimated standard deviation in 8-bit levels; None where it is not needed
+    factor: int = 1  # how many times fewer pixels the photograph has of the face, which repeats them
+    photons: float | None = None  # estimated, of white in a pixel of the crop; None where it is not needed
 
 
 def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) -> list[Crop]:
@@ -57,8 +60,22 @@ def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) ->
     hole = photograph_hole(job.damage, photo.shape, generator.resolution)
     if hole is not None:
         photo = paste.fill_holes(photo, hole, [], tone=None)
-    aligned = job.already_aligned
-    crops = cut(photo, job.path, job.faces, generator, already_aligned=aligned, crop=job.crop, say=say)
+    is_noisy = "denoise" in job.damage.tasks and job.damage.already_degraded
+    dropped = (photo == 0).all(axis=-1) if is_noisy else np.zeros(photo.shape[:2], bool)
+    if dropped.any() and not dropped.all():
+        photo = paste.fill_holes(photo, dropped, [], tone=None)
+    crops = cut(
+        photo,
+        job.path,
+        job.faces,
+        generator,
+        already_aligned=job.already_aligned,
+        crop=job.crop,
+        is_small="upsample" in job.damage.tasks and job.damage.already_degraded,
+        say=say,
+    )
+    if is_noisy:
+        crops = [_with_photons(photo, dropped, crop, job, say) for crop in crops]
     if "colorize" in job.damage.tasks and job.damage.already_degraded:
         crops = [crop._replace(pixels=_gray(crop.pixels)) for crop in crops]  # a gray photo may be toned
     if "deblur" in job.damage.tasks and job.damage.already_degraded and job.completion.noise is None:
@@ -79,6 +96,7 @@ def cut(
     *,
     already_aligned: bool,
     crop: str | None = None,
+    is_small: bool = False,
     say: Callable[[str], None],
 ) -> list[Crop]:
     """Cuts faces out of a photograph.
@@ -90,17 +108,41 @@ def cut(
       generator: its resolution and alignment scale are used.
       already_aligned: the photograph is a square face crop as a whole.
       crop: a square instead of faces, see `validation.crop_box`.
+      is_small: the photograph has fewer pixels of a face than the generator makes: the crop has as few, and repeats
+        them.
       say: called with a line for the user.
     Raises:
-      UserError: no such face, or the crop is not square.
+      UserError: no such face, the crop is not square, or a face is not small.
     """
+    resolution = generator.resolution
     if already_aligned:
-        return [_whole_photo(path, photo, generator.resolution)]
+        return [_whole_photo(path, photo, resolution, is_small)]
     if crop is not None:
         quad = alignment.quad_from_box(*validation.crop_box(crop))
-        return [_crop(f"{path}: crop {crop}", photo, 0, quad, generator.resolution, say)]
+        return [_crop(f"{path}: crop {crop}", photo, 0, quad, resolution, is_small, say)]
     chosen = [(face.index, quad_of(face, path, generator.alignment_scale)) for face in choose(photo, path, faces, say)]
-    return [_crop(f"{path}: face {index}", photo, index, quad, generator.resolution, say) for index, quad in chosen]
+    return [_crop(f"{path}: face {index}", photo, index, quad, resolution, is_small, say) for index, quad in chosen]
+
+
+def factor_of(label: str, side: float, resolution: int) -> int:
+    """How many times fewer pixels a photograph has of a face, as the next power of two.
+
+    Args:
+      label: names the face.
+      side: of the face's square, in pixels of the photograph.
+      resolution: of the generator.
+    Raises:
+      UserError: it has as many, or too few.
+    """
+    if side >= resolution:
+        raise UserError(
+            f"{label} is {side:.0f} pixels wide, and the network makes {resolution}: there is nothing to enlarge. "
+            "If it is blurred, --task deblur is for it."
+        )
+    factor = 2 ** math.ceil(math.log2(resolution / side))
+    if factor > resolution // 8:
+        raise UserError(f"{label} is {side:.1f} pixels wide; expected 8 or more.")
+    return factor
 
 
 def _damaged_ones(job: Job, crops: list[Crop], say: Callable[[str], None]) -> list[Crop]:
@@ -139,7 +181,7 @@ def photograph_hole(damage: Damage, photo_shape: tuple[int, ...], resolution: in
     )
 
 
-def _whole_photo(path: Path, photo: np.ndarray, resolution: int) -> Crop:
+def _whole_photo(path: Path, photo: np.ndarray, resolution: int, is_small: bool) -> Crop:
     height, width = photo.shape[:2]
     if height != width:
         raise UserError(
@@ -147,11 +189,23 @@ def _whole_photo(path: Path, photo: np.ndarray, resolution: int) -> Crop:
             "Crop it, or leave the flag out to have the face found and aligned."
         )
     to_photo = np.array([[width / resolution, 0, 0], [0, height / resolution, 0]])
-    return Crop(0, images.resize(photo, resolution), None, Placement(to_photo, resolution))
+    factor = factor_of(str(path), width, resolution) if is_small else 1
+    pixels = _repeated(images.resize(photo, resolution // factor), factor)
+    return Crop(0, pixels, None, Placement(to_photo, resolution), factor=factor)
+
+
+def _repeated(pixels: np.ndarray, factor: int) -> np.ndarray:
+    return pixels.repeat(factor, 0).repeat(factor, 1)
 
 
 def _crop(
-    label: str, photo: np.ndarray, index: int, quad: AlignmentQuad, resolution: int, say: Callable[[str], None]
+    label: str,
+    photo: np.ndarray,
+    index: int,
+    quad: AlignmentQuad,
+    resolution: int,
+    is_small: bool,
+    say: Callable[[str], None],
 ) -> Crop:
     size = (photo.shape[1], photo.shape[0])
     warn_if_cut(quad, photo, label, say)
@@ -159,8 +213,32 @@ def _crop(
         plan = alignment.plan_alignment(quad, size, resolution)
     except ValueError as error:
         raise UserError(f"{label}: {error}") from None
-    pixels = alignment.cut(photo, quad, resolution)
-    return Crop(index, pixels, None, alignment.placement(plan, size, resolution))
+    placement = alignment.placement(plan, size, resolution)
+    if not is_small:
+        return Crop(index, alignment.cut(photo, quad, resolution), None, placement)
+    factor = factor_of(label, resolution * placement.pixels_per_pixel, resolution)
+    small = resolution // factor
+    say(f"{label}: {resolution * placement.pixels_per_pixel:.0f} pixels wide; it is enlarged {factor} times.")
+    plan = alignment.plan_alignment(quad, size, small)
+    to_photo = alignment.placement(plan, size, small).to_photo / [factor, factor, 1]
+    pixels = _repeated(alignment.cut(photo, quad, small), factor)
+    return Crop(index, pixels, None, Placement(to_photo, resolution), factor=factor)
+
+
+def _with_photons(photo: np.ndarray, dropped: np.ndarray, crop: Crop, job: Job, say: Callable[[str], None]) -> Crop:
+    """Blackens the pixels that were dropped, and estimates the photons of the others from their noise."""
+    missing = alignment.missing_share(dropped, crop.placement) > 0.5
+    photons = None
+    if job.damage.photons is None:
+        try:
+            photons = noise.estimate_photons(photo, dropped, crop.placement)
+        except ValueError as error:
+            raise UserError(f"{job.path}: face {crop.index}: {error}.") from None
+        say(
+            f"{job.path}: face {crop.index}: its noise is that of {photons:.0f} photons in a white pixel of the crop; "
+            "--photons states another number, of a pixel of the photograph."
+        )
+    return crop._replace(pixels=np.where(missing[..., None], np.uint8(0), crop.pixels), photons=photons)
 
 
 def _with_noise(photo: np.ndarray, crop: Crop, path: Path, say: Callable[[str], None]) -> Crop:

@@ -1,6 +1,10 @@
-"""The degradations that tasks stand for, and the picture that they leave of a face."""
+"""The damages that tasks stand for, the picture that they leave of a face, and what is assumed of it."""
 
 from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,60 +12,153 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.options import Damage
-from jaxgan import images, masks
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, Identity, Mask
+from experiments.restore import own
+from jaxgan import images, masks, tasks, truths
+from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, MotionBlur
 from jaxgan.errors import UserError
 from jaxgan.photos.mask_files import read_mask
-
-ORDER = ("deblur", "colorize", "inpaint")
-"""Degradations are applied in this order: optics, then film, then scratches."""
+from jaxgan.truths import Compression, Exactly, Hole, PoissonNoise, Reduction, Truth
 
 
-def degradations(damage: Damage, resolution: int, mask: np.ndarray | None = None) -> tuple[Degradation, Degradation]:
-    """What happens to a face crop, and what the optimiser assumes happened.
+class Observation(NamedTuple):
+    """What is known of a face.
+
+    Attributes:
+      observed: the face in 8 bits, `[H, W, 3]`; what is missing is shown in the colour that LPIPS maps to zero.
+      assumed: the degradation that is assumed to have led to it.
+    """
+
+    observed: Float[Array, "h w 3"]
+    assumed: Degradation
+
+
+def observe(damage: Damage, pixels: np.ndarray, mask: np.ndarray | None = None, *, seed: int = 0) -> Observation:
+    """Damages a face, unless that has happened already.
 
     Args:
-      damage: what happened, as the user says.
-      resolution: of the crop.
-      mask: inpaint: 1 where the crop is observed; default `crop_mask`.
+      damage: what happened or is to happen, as the user says.
+      pixels: of the face, uint8 `[resolution, resolution, 3]`.
+      mask: inpaint: 1 where the face is observed; default `crop_mask`.
+      seed: of everything random.
     Raises:
-      UserError: the blur is too large for the crop, or the mask does not fit.
+      UserError: the damage does not fit a face of that size.
     """
-    true, assumed = [], []
-    for task in [task for task in ORDER if task in damage.tasks]:
-        if task == "deblur":
-            true.append(_blur(resolution, damage.kernel_size, damage.sigma))
-            assumed.append(
-                _blur(
-                    resolution,
-                    true[-1].kernel_size if damage.assume_kernel_size is None else damage.assume_kernel_size,
-                    float(true[-1].sigma) if damage.assume_sigma is None else damage.assume_sigma,
-                )
-            )
-        else:
-            part = (
-                Grayscale()
-                if task == "colorize"
-                else Mask(jnp.asarray(crop_mask(damage, resolution) if mask is None else mask))
-            )
-            true.append(part)
-            assumed.append(part)
-    return _compose(true), _compose(assumed)
+    resolution = len(pixels)
+    if "inpaint" in damage.tasks and mask is None:
+        mask = crop_mask(damage, resolution)
+    if not damage.already_degraded:
+        pixels = truths.damage(happened(damage, resolution, mask), pixels, seed)
+    believed = dataclasses.replace(
+        damage,
+        kernel_size=damage.kernel_size if damage.assume_kernel_size is None else damage.assume_kernel_size,
+        sigma=damage.sigma if damage.assume_sigma is None else damage.assume_sigma,
+    )
+    observed = jnp.asarray(images.to_float(pixels))
+    assumed = truths.assumed(happened(believed, resolution, mask), observed)
+    hidden = images.to_uint8(np.asarray(_hidden(assumed, observed)))
+    return Observation(jnp.asarray(images.to_float(hidden)), assumed)
 
 
-def _compose(parts: list[Degradation]) -> Degradation:
-    if not parts:
-        return Identity()
-    return parts[0] if len(parts) == 1 else Compose(tuple(parts))
+def in_crop(damage: Damage, scale: float, *, factor: int = 1, photons: float | None = None) -> Damage:
+    """The damage of a photograph in pixels of the crop; a face that is only to be damaged has it as it is stated.
+
+    Args:
+      damage: lengths are in pixels of the photograph, and photons are those of one of its pixels.
+      scale: photograph's pixels per pixel of the crop.
+      factor: how many times fewer pixels the photograph has of the face.
+      photons: of a pixel of the crop, where the user stated none.
+    """
+    if not damage.already_degraded:
+        return damage
+    gathered = None if damage.photons is None else damage.photons * max(1.0, scale) ** 2
+    return dataclasses.replace(
+        damage,
+        sigma=None if damage.sigma is None else damage.sigma / scale,
+        assume_sigma=None if damage.assume_sigma is None else damage.assume_sigma / scale,
+        motion=None if damage.motion is None else (damage.motion[0] / scale, damage.motion[1]),
+        factor=factor,
+        photons=photons if gathered is None else gathered,
+    )
 
 
-def _blur(resolution: int, kernel_size: int | None, sigma: float | None) -> GaussianBlur:
+def happened(damage: Damage, resolution: int, mask: np.ndarray | None) -> list[Truth]:
+    """What happened to a face, one after the other.
+
+    Args:
+      damage: as the user says.
+      resolution: of the face.
+      mask: for "inpaint".
+    Raises:
+      UserError: the blur or the factor does not fit a face of that size.
+    """
+    optics: list[Degradation] = []
+    if "own" in damage.tasks:
+        optics.append(own.load(str(damage.degradation)))
+    if "deblur" in damage.tasks:
+        optics.append(_blur(resolution, damage))
+    if "colorize" in damage.tasks:
+        optics.append(Grayscale())
+    # Rounded to 8 bits once, for no file lies between a lens and a film.
+    result: list[Truth] = [Exactly(optics[0] if len(optics) == 1 else Compose(tuple(optics)))] if optics else []
+    level = tasks.LEVELS["M"]
+    if "upsample" in damage.tasks:
+        result.append(Reduction(_factor(resolution, damage.factor)))
+    if "denoise" in damage.tasks:
+        photons = level.photons if damage.photons is None else damage.photons
+        result.append(PoissonNoise(photons, level.drop if damage.drop is None else damage.drop))
+    if "dejpeg" in damage.tasks:
+        result.append(Compression(level.quality if damage.quality is None else damage.quality))
+    if mask is not None:
+        result.append(Hole(mask))
+    return result
+
+
+def _factor(resolution: int, factor: int | None) -> int:
+    if factor is None:
+        return tasks.factor_at(resolution)
+    if factor > tasks.factor_at(resolution, factor):
+        raise UserError(
+            f"--factor is {factor}; expected at most {resolution // 8}, which leaves 8 of {resolution} pixels."
+        )
+    return factor
+
+
+def _blur(resolution: int, damage: Damage) -> Degradation:
+    if damage.motion is not None:
+        return motion(resolution, *damage.motion, any_length=damage.already_degraded)
     default = GaussianBlur.for_resolution(resolution)
-    kernel_size = default.kernel_size if kernel_size is None else kernel_size
-    sigma = float(default.sigma) if sigma is None else sigma
+    kernel_size = default.kernel_size if damage.kernel_size is None else damage.kernel_size
+    sigma = float(default.sigma) if damage.sigma is None else damage.sigma
     if kernel_size // 2 >= resolution:
         raise UserError(f"the kernel size is {kernel_size}; expected an odd number from 1 to {2 * resolution - 1}.")
     return GaussianBlur(jnp.float32(sigma), kernel_size)
+
+
+def motion(resolution: int, length: float, angle: float, *, any_length: bool) -> MotionBlur:
+    """A motion with room for any whose length is in the same octave, so that one program serves them all.
+
+    Args:
+      resolution: of the face.
+      length, angle: of the path.
+      any_length: makes room for any length: faces of one photograph have their own scales.
+    Raises:
+      UserError: the path is longer than the picture.
+    """
+    if length > resolution:
+        raise UserError(f"the motion is {length:g} pixels long; expected at most {resolution}, the size of the face.")
+    longest = float(resolution) if any_length else min(_octave(length), float(resolution))
+    return MotionBlur.of(length, angle, longest=longest)
+
+
+def octave(damage: Damage) -> float | None:
+    """Tells motions apart that take programs of their own; None without a motion, 0 for those of any length."""
+    if damage.motion is None or "deblur" not in damage.tasks:
+        return None
+    return 0.0 if damage.already_degraded else _octave(damage.motion[0])
+
+
+def _octave(length: float) -> float:
+    return 2.0 ** math.ceil(math.log2(max(length, 4)))
 
 
 def crop_mask(damage: Damage, resolution: int) -> np.ndarray:
@@ -86,9 +183,9 @@ def crop_mask(damage: Damage, resolution: int) -> np.ndarray:
     return mask
 
 
-def observe(degradation: Degradation, truth: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    """The picture that a camera would have stored: degraded, clipped and rounded to 8 bits."""
-    return jnp.asarray(images.to_float(images.to_uint8(np.asarray(apply(degradation, truth)))))
+@jax.jit
+def _hidden(degradation: Degradation, observed: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    return degradation.hide_missing(observed)
 
 
 @jax.jit

@@ -193,6 +193,8 @@ def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, I
         problems += wrong
         if values.get("mask") is not None:
             values["mask"] = folder / values["mask"]
+        if values.get("degradation") is not None:
+            values["degradation"] = str(folder / values["degradation"])
         if values.get("init") is not None:
             values["init"] = str(folder / values["init"])
         changed[group] = dataclasses.replace(getattr(options, group), **values)

@@ -6,12 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from experiments.restore.crops import Crop, photograph_hole
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from jaxgan import tension
 from jaxgan.photos import paste, photo_files, tone
+from jaxgan.photos.alignment import Placement
+from jaxgan.photos.photo_files import PhotoFile
+
+REPLACED = {"deblur", "upsample", "denoise", "dejpeg", "own"}
+"""Tasks after which the whole face is another."""
+
+MOST_PIXELS = 50_000_000
+"""Of a photograph that is enlarged."""
 
 
 def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say: Callable[[str], None]) -> Path:
@@ -27,6 +36,10 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     """
     photo = photo_files.read(job.path)
     hole = photograph_hole(job.damage, photo.pixels.shape, resolution)
+    factor = _enlargement([crop.factor for crop, _ in faces], photo.pixels.shape)
+    if factor > 1:
+        photo, hole = _enlarged(photo, factor), None if hole is None else hole.repeat(factor, 0).repeat(factor, 1)
+        faces = [(crop._replace(placement=_scaled(crop.placement, factor)), run) for crop, run in faces]
     pixels = _pasted(
         photo.pixels,
         [crop for crop, _ in faces],
@@ -51,13 +64,36 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     return path
 
 
+def _enlargement(factors: list[int], shape: tuple[int, ...]) -> int:
+    """The largest factor of a face, halved until the photograph has no more than `MOST_PIXELS`."""
+    factor = max(factors, default=1)
+    while factor > 1 and factor**2 * shape[0] * shape[1] > MOST_PIXELS:
+        factor //= 2
+    return factor
+
+
+def _enlarged(photo: PhotoFile, factor: int) -> PhotoFile:
+    """A photograph enlarged by Lanczos, in 8 bits."""
+
+    def large(values: np.ndarray) -> np.ndarray:
+        size = (values.shape[1] * factor, values.shape[0] * factor)
+        return np.array(Image.fromarray(values).resize(size, Image.Resampling.LANCZOS))
+
+    return photo._replace(pixels=large(photo_files.to_8_bits(photo)), alpha=None)
+
+
+def _scaled(placement: Placement, factor: int) -> Placement:
+    return placement._replace(to_photo=placement.to_photo * factor)
+
+
 def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:
     """The image of a face that the photograph needs.
 
-    Of a face that is deblurred this is the restoration; where holes are filled or colours added, the photograph itself
-    is completed by the reconstruction; and where a face is replaced without need, it gets the photograph's light.
+    Of a face that is replaced as a whole this is the restoration; where holes are filled or colours added, the
+    photograph itself is completed by the reconstruction; and where a face is replaced without need, it gets the
+    photograph's light.
     """
-    name = "restoration.png" if "deblur" in tasks else "reconstruction.png"
+    name = "restoration.png" if tasks & REPLACED else "reconstruction.png"
     image = photo_files.read(run / name).pixels  # alpha, which a network may have made, left aside
     return image if tasks else paste.with_low_frequencies_of(crop.pixels, image)
 
@@ -70,7 +106,7 @@ def _pasted(
     tasks: frozenset[str],
 ) -> np.ndarray:
     """Undoes each task where it was undone in the crops; a hole is filled beside the faces, too."""
-    if "deblur" in tasks or not tasks:
+    if tasks & REPLACED or not tasks:
         photo_tone = tone.find_tone(pixels, hole)
         if hole is not None:
             pixels = paste.fill_holes(pixels, hole, [], tone=photo_tone)
@@ -85,7 +121,7 @@ def _pasted(
 
 def _blurred(faces: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:
     """A word on faces that the photograph shows larger than the generator makes them, where they are replaced."""
-    if tasks and "deblur" not in tasks:
+    if tasks and not tasks & REPLACED:
         return []
     sizes = [(crop.index, crop.placement.size, crop.placement.pixels_per_pixel) for crop, _ in faces]
     return [

@@ -12,15 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.options import Damage
 from experiments.restore import degrade, latent_files
 from experiments.restore.crops import Crop
+from experiments.restore.degrade import Observation
 from experiments.restore.face_run import Work
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
 from jaxgan import checkpoints, images, optimization
-from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
@@ -80,7 +81,10 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
       OSError: a folder cannot be made.
     """
     begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion)
-    degradations = [degrade.degradations(job.damage, generator.config.resolution, crop.mask) for crop in crops]
+    observations = [
+        degrade.observe(_damage(job, crop), crop.pixels, crop.mask, seed=run_settings.seed_of(job.path, crop.index))
+        for crop in crops
+    ]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
     claims = {
         run_folders.of_seed(folder, seed, job.seeds): _settings(job, seed, generator)
@@ -95,8 +99,8 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         ]
         works = [
             work
-            for face, (true, assumed) in zip(faces, degradations, strict=True)
-            for work in _works(job, face, true, assumed, generator, begin, resume=resume)
+            for face, observation in zip(faces, observations, strict=True)
+            for work in _works(job, face, observation, generator, begin, resume=resume)
         ]
         return Photograph(job, faces, works)
     except BaseException:
@@ -105,20 +109,22 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         raise
 
 
+def _damage(job: Job, crop: Crop) -> Damage:
+    scale = crop.placement.pixels_per_pixel
+    return degrade.in_crop(job.damage, scale, factor=crop.factor, photons=crop.photons)
+
+
 def _works(
     job: Job,
     face: ClaimedFace,
-    true: Degradation,
-    assumed: Degradation,
+    observation: Observation,
     generator: Generator,
     begin: tuple[np.ndarray, list[np.ndarray]] | None,
     *,
     resume: bool,
 ) -> Iterator[Work]:
     """Every seed of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
-    truth = jnp.asarray(images.to_float(face.crop.pixels))
-    is_known = not job.damage.already_degraded
-    observed = degrade.observe(true, truth) if is_known else assumed.hide_missing(truth)
+    truth = None if job.damage.already_degraded else jnp.asarray(images.to_float(face.crop.pixels))
     for seed, run in zip(job.seeds, face.runs, strict=True):
         if not run.is_finished:
             key = run_settings.key_for(seed, job.path, face.crop.index)
@@ -128,9 +134,9 @@ def _works(
             yield Work(
                 run=run,
                 settings=job.inversion,
-                truth=truth if is_known else None,
-                observed=observed,
-                assumed=assumed,
+                truth=truth,
+                observed=observation.observed,
+                assumed=observation.assumed,
                 key=key,
                 snapshot_every=job.snapshot_every,
                 checkpoint_seconds=job.checkpoint_seconds,
@@ -182,7 +188,7 @@ def make_room(jobs: Sequence[Job], *, resume: bool, overwrite: bool) -> None:
 
 def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
     """Everything that decides the result of a run: a resumed run must agree in all of it."""
-    mask = job.damage.mask
+    mask, own = job.damage.mask, job.damage.degradation
     return run_settings.as_stored(
         {
             "image": str(job.path),
@@ -194,6 +200,7 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "damage": dataclasses.asdict(job.damage),
             "completion": dataclasses.asdict(job.completion),
             "mask_sha256": None if mask is None else checkpoints.sha256(mask),
+            "degradation_sha256": None if own is None else checkpoints.sha256(Path(own.rpartition(":")[0])),
             "seed": seed,
             "init": job.init,
             "init_sha256": None if job.init is None else checkpoints.sha256(latent_files.split(job.init)[0]),

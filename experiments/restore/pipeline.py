@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from experiments.cli import describe, say
-from experiments.restore import batch_loop, batch_size, crops
+from experiments.restore import batch_loop, batch_size, crops, degrade
 from experiments.restore.crops import Crop
 from experiments.restore.face_run import CannotGoOn, Work, explain_how_to_go_on
 from experiments.restore.finish import finish
@@ -280,7 +280,12 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     """Photographs that one compiled program serves, together, by a name that is the same in every process."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
-        kernels = (job.damage.kernel_size, job.damage.assume_kernel_size)
+        kernels = (
+            job.damage.kernel_size,
+            job.damage.assume_kernel_size,
+            degrade.octave(job.damage),
+            job.damage.degradation,
+        )
         facts = (job.inversion.program(), sorted(job.damage.tasks), kernels)
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)

@@ -18,6 +18,11 @@ def key_for(seed: int, path: Path, face: int = 0) -> jax.Array:
     return jax.random.fold_in(key, face) if face else key
 
 
+def seed_of(path: Path, face: int = 0) -> int:
+    """The seed of a face's damage, from the photograph's file name and the face."""
+    return zlib.crc32(f"{path.name} {face}".encode())
+
+
 def as_stored(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as a file of JSON gives them back, so that the two can be compared."""
     return json.loads(json.dumps(settings, default=str))

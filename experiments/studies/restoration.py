@@ -10,7 +10,7 @@ from experiments.measure.spectrum import BOX
 from experiments.measure.statistics import bootstrap
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup, classical_row
-from jaxgan import images, masks, restoration, spectra
+from jaxgan import images, linear_inverse, masks, restoration, spectra
 from jaxgan.degradations import Degradation, GaussianBlur, Grayscale, Mask
 
 RESULTS = ("classical", "prior alone", "reconstruction", "restoration", "fidelity 1")
@@ -78,7 +78,7 @@ def _results(setup: Setup, row: Row, case: Case) -> list[Row]:
         "restoration": restoration.restore(observed, case.true, reconstruction),
     }
     if not is_grey:
-        alone = spectra.without_generator(restoration.default_spectrum(case.true, observed.shape))
+        alone = spectra.without_generator(linear_inverse.default_spectrum(case.true, observed.shape))
         nothing = np.zeros_like(observed)
         results["prior alone"] = restoration.restore(observed, case.true, nothing, spectrum=alone, fidelity=1.0)
         results["fidelity 1"] = restoration.restore(observed, case.true, reconstruction, fidelity=1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from jaxgan.errors import UserError
 from jaxgan.photos import alignment
@@ -40,19 +40,51 @@ def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> f
         from skimage.restoration import estimate_sigma
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    low, high = placement.corners.min(axis=0), placement.corners.max(axis=0)
-    left, top = np.maximum(np.floor(low).astype(int), 0)
-    right, bottom = np.minimum(np.ceil(high).astype(int), photo.shape[1::-1])
-    if left >= right or top >= bottom:
-        raise ValueError(
-            f"the crop at x, y = {placement.corners.mean(axis=0).round(1).tolist()} lies outside the photo"
-        )
-    pixels = photo[top:bottom, left:right].astype(np.float32)
+    rows, columns = _box(photo.shape, placement)
+    pixels = photo[rows, columns].astype(np.float32)
     try:
         sigma = estimate_sigma(pixels, average_sigmas=True, channel_axis=-1)
     except ImportError as error:  # it may be PyWavelets, which scikit-image imports when it is needed
         raise _missing(error) from error
     return float(np.hypot(sigma * _gain(placement.pixels_per_pixel), ROUNDING))
+
+
+def estimate_photons(
+    photo: UInt8[np.ndarray, "H W 3"], dropped: Bool[np.ndarray, "H W"], placement: Placement
+) -> float:
+    """Estimates how many photons stand for white in a pixel of the crop of a face.
+
+    Neighbours a and b differ by noise of variance (a + b) / photons, and by the picture, which is smooth in most
+    places: the median over all pairs tells. That aligning a face averages over pixels counts as more photons.
+
+    Args:
+      photo: RGB.
+      dropped: pixels that are left out.
+      placement: where in the photo the crop lies.
+    Raises:
+      ValueError: the crop lies outside the photo, or is all black.
+    """
+    rows, columns = _box(photo.shape, placement)
+    levels, known = photo[rows, columns] / 255, ~dropped[rows, columns]
+    first, second = levels[:, :-1], levels[:, 1:]
+    pairs = (known[:, :-1] & known[:, 1:])[..., None] & (first + second > 0)
+    if not pairs.any():
+        raise ValueError("the crop is black; expected pixels that light has reached")
+    ratios = np.abs(first - second)[pairs] / np.sqrt((first + second)[pairs])
+    deviation = max(np.median(ratios) / 0.6745, 1 / 255) * _gain(placement.pixels_per_pixel)
+    return float(1 / deviation**2)
+
+
+def _box(shape: tuple[int, ...], placement: Placement) -> tuple[slice, slice]:
+    """The rows and columns of a photo around the square of a crop."""
+    low, high = placement.corners.min(axis=0), placement.corners.max(axis=0)
+    left, top = np.maximum(np.floor(low).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(high).astype(int), shape[1::-1])
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f"the crop at x, y = {placement.corners.mean(axis=0).round(1).tolist()} lies outside the photo"
+        )
+    return slice(top, bottom), slice(left, right)
 
 
 def _gain(pixels_per_pixel: float) -> float:
