@@ -94,6 +94,11 @@ class GeneratorConfig:
         return 2 * len(self.block_resolutions)
 
     @property
+    def w_plus_plus_rows(self) -> int:
+        """Latents of a layer in the W++ space: as many as the widest layer has channels, but `w_dim` at least."""
+        return max(self.w_dim, *map(self.channels, self.block_resolutions))
+
+    @property
     def mapping_widths(self) -> tuple[int, ...]:
         """Outputs of the mapping layers, in order."""
         return (self.mapping_features or self.w_dim,) * (self.mapping_layers - 1) + (self.w_dim,)

@@ -40,6 +40,20 @@ def dense(
     return x @ (kernel * (lr_multiplier / math.sqrt(kernel.shape[0]))) + bias * lr_multiplier
 
 
+def dense_per_output(
+    x: Float[Array, "rows i"], kernel: Float[Array, "i o"], bias: Float[Array, " o"], *, lr_multiplier: float = 1.0
+) -> Float[Array, " o"]:
+    """The dense layer of the W++ space: output k is computed from row k of `x`, which has a row per output or more.
+
+    With equal rows it is `dense`. The other arguments are those of `dense`.
+
+    References:
+      Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Sec. 3.1, arXiv 2302.06733.
+    """
+    kernel = kernel * (lr_multiplier / math.sqrt(kernel.shape[0]))
+    return jnp.sum(x[: kernel.shape[1]] * kernel.T, -1) + bias * lr_multiplier
+
+
 def leaky_relu(x: Float[Array, "*n"], *, gain: float = math.sqrt(2)) -> Float[Array, "*n"]:
     """Leaky ReLU of slope 0.2, times `gain`; `sqrt(2)` about keeps the variance of a unit normal."""
     return jnp.where(x > 0, x, 0.2 * x) * gain
