@@ -20,7 +20,7 @@ from typing import Any, Literal
 from experiments import cli
 from experiments.options import LoopOptions, Task
 
-Method = Literal["jaxgan", "projector", "classical"]
+Method = Literal["default", "projector", "robust", "classical"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,9 @@ class EvaluateOptions:
     """Folder to write; rows of an earlier run with the same settings are kept."""
     task: tuple[Task, ...] = ("invert", "inpaint", "deblur", "colorize")
     """Tasks to evaluate."""
-    method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
-    """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
+    method: tuple[Method, ...] = ("default", "projector", "classical")
+    """This project's loop, the projector published with StyleGAN2 (1000 steps), restoration by latent extension
+    (robust), and a method of scikit-image."""
     images: str = "samples:8"
     """`samples:N` (samples of the network itself, nearer to it than any photograph), an .npz with uint8 `images` of
     aligned faces, or a folder or pattern of photographs, whose largest faces are aligned."""
@@ -49,12 +50,13 @@ class EvaluateOptions:
     seed: int = 0
     """First seed of the noise maps and of the jitter; also that of the brush strokes."""
     loop: LoopOptions = dataclasses.field(default_factory=LoopOptions)
-    """How the method jaxgan optimises."""
+    """How the method default optimises; --steps and --precision hold for robust, too."""
     fidelity: float = 0.0
     """Of the restorations: 0 looks best, 1 has the least squared error."""
     write_spectrum: Path | None = None
-    """Measure nothing else than the spectrum of the error of this project's reconstructions, at three strengths of blur
-    and with box masks, and write it to this file. It is the knowledge that restorations with this network go by."""
+    """Measure nothing else than the spectrum of the error of reconstructions by the first --method, at three strengths
+    of blur and with box masks, and write it to this file. It is the knowledge that restorations with this network and
+    method go by."""
 
 
 def run(options: EvaluateOptions) -> list[dict[str, Any]]:
@@ -75,14 +77,21 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
         generator, lpips, faces, batch_size=options.batch_size, fidelity=options.fidelity
     )
     if options.write_spectrum is not None:
-        spectrum.write(options.write_spectrum, evaluator, options.loop.config, seed=options.seed)
+        method = options.method[0]
+        spectrum.write(
+            options.write_spectrum,
+            evaluator,
+            lambda task: evaluation.settings(method, options.loop, task),
+            method=method,
+            seed=options.seed,
+        )
         return []
     table = tables.Table(options.output, dataclasses.asdict(options))
     try:
         for task in options.task:
             for method in options.method:
                 if not table.has(task, method):
-                    settings = evaluation.settings(method, options.loop.config(task))
+                    settings = evaluation.settings(method, options.loop, task)
                     seeds = range(options.seed, options.seed + options.restarts)
                     rows, pictures = evaluator.evaluate(task, method, settings, seeds)
                     table.add(rows)
@@ -109,10 +118,16 @@ def _problems(options: EvaluateOptions) -> list[str]:
     ]
     if not 0 <= options.fidelity <= 1:
         problems.append(f"--fidelity is {options.fidelity}; expected a number from 0 to 1.")
+    if not options.method:
+        problems.append("--method: expected one or more.")
+    elif options.write_spectrum is not None and options.method[0] == "classical":
+        problems.append("--write-spectrum measures a method that inverts, but the first --method is classical.")
     try:
         options.loop.config("invert")
     except ValueError as error:
         problems.append(str(error))
+    if "robust" in options.method and options.loop.steps is not None and options.loop.steps < 3:
+        problems.append(f"--steps is {options.loop.steps}; the method robust takes 3 or more.")
     return problems
 
 

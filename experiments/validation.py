@@ -196,7 +196,7 @@ def shard(text: str) -> tuple[int, int]:
 
 def _of_loop(options: InvertOptions) -> list[str]:
     try:
-        options.loop.config(options.damage.hardest_task)
+        options.loop.method(options.approach.method, options.damage.hardest_task)
     except ValueError as error:
         return [str(error)]
     return []

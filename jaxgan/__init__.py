@@ -9,6 +9,7 @@ from jaxgan.inversion import InversionResult, invert, invert_batch
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_files import load_inversion, save_inversion
 from jaxgan.lpips import LPIPS
+from jaxgan.methods import Method
 from jaxgan.restoration import has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
@@ -25,6 +26,7 @@ __all__ = [
     "InversionConfig",
     "InversionResult",
     "Mask",
+    "Method",
     "Spectrum",
     "default_degradation",
     "has_inverse",

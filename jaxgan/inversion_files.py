@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PRNGKeyArray
 
 from jaxgan import optimization
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
 
 
@@ -50,7 +53,7 @@ def save_inversion(folder: str | Path, state: InversionState, losses: LossTerms)
 
 
 def load_inversion(
-    folder: str | Path, generator: Generator, config: InversionConfig
+    folder: str | Path, generator: Generator, config: InversionConfig | Method
 ) -> tuple[InversionState, LossTerms] | None:
     """Loads what was saved last, for `resume_from`.
 
@@ -73,10 +76,7 @@ def load_inversion(
             tree = manager.restore(step, args=ocp.args.StandardRestore())
         except Exception as error:  # Orbax lets errors of tensorstore and of the file system through
             raise CheckpointError(f"{folder} cannot be read: {_reason(error)}") from error
-    state = jax.eval_shape(
-        lambda key: optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), config, key),
-        jax.random.key(0),
-    )
+    state = jax.eval_shape(lambda key: _state_after(step, generator, Method.of(config), key), jax.random.key(0))
     losses = LossTerms._make(jax.ShapeDtypeStruct((step,), np.float32) for _ in LossTerms._fields)
     expected = _by_name(state, losses)
     wrong = sorted(expected.keys() ^ tree.keys())
@@ -88,6 +88,15 @@ def load_inversion(
     structure = jax.tree.structure({"losses": losses, "state": state})
     loaded = jax.tree.unflatten(structure, [tree[name] for name in expected])
     return jax.device_put(loaded["state"]), loaded["losses"]
+
+
+def _state_after(steps: int, generator: Generator, method: Method, key: PRNGKeyArray) -> InversionState:
+    """A state of the shapes that it has after so many steps."""
+    phases = method.phases[: method.phase_after(steps) + 1]
+    state = optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), phases[0], key)
+    for ended, begun in pairwise(phases):
+        state = optimization.next_phase(generator, ended, state, begun)
+    return state
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:

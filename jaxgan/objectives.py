@@ -48,13 +48,13 @@ class Pyramid(NamedTuple):
 
     Attributes:
       images: at every size that LPIPS compares, and at that after the last halving.
-      observed: share of each pixel that is observed, at the sizes that LPIPS compares; None if nothing is missing.
-      features: of these images; None where noise fills the holes, which is other noise in every step.
+      observed: share of each pixel that is observed, at the sizes that LPIPS compares; empty if nothing is missing.
+      features: of these images; empty where noise fills the holes, which is other noise in every step.
     """
 
     images: tuple[Image, ...]
-    observed: tuple[Float[Array, "_ _"], ...] | None
-    features: tuple[Features, ...] | None
+    observed: tuple[Float[Array, "_ _"], ...]
+    features: tuple[Features, ...]
 
 
 def _lpips_target(features_of: Callable, degradation: Degradation, observed: Image, size: int) -> Features:
@@ -73,8 +73,8 @@ def _pyramid_target(features_of: Callable, degradation: Degradation, observed: I
     images = halvings(_at_most(degradation.hide_missing(observed), size))
     mask = _mask(degradation, observed.shape)
     if mask is None:
-        return Pyramid(images, None, tuple(map(features_of, images[:-1])))
-    return Pyramid(images, halvings(_at_most(mask, size))[:-1], None)
+        return Pyramid(images, (), tuple(map(features_of, images[:-1])))
+    return Pyramid(images, halvings(_at_most(mask, size))[:-1], ())
 
 
 def _pyramid(
@@ -89,7 +89,7 @@ def _pyramid(
     images = halvings(_at_most(observe(sample(degradation, of_degradation), image), size))
     total = ERROR_WEIGHT * jnp.mean(jnp.abs(images[-1] - target.images[-1]))
     for level, (ours, theirs) in enumerate(zip(images[:-1], target.images[:-1], strict=True)):
-        if target.features is not None:
+        if target.features:
             total += distance(features_of(ours), target.features[level])
         else:
             mask = target.observed[level][:, :, None]

@@ -34,7 +34,7 @@ def evaluation(tmp_path_factory, tiny_network, pictures):
     output = tmp_path_factory.mktemp("evaluation") / "out"
     arguments = ["--output", str(output), "--model", tiny_network, "--batch-size", "2", *pictures]
     arguments += ["--count", "2", "--steps", "2", "--restarts", "2", "--task", "inpaint"]
-    assert evaluate.main([*arguments, "--method", "jaxgan", "classical"]) == 0
+    assert evaluate.main([*arguments, "--method", "default", "classical"]) == 0
     return output, arguments
 
 
@@ -43,14 +43,14 @@ def test_evaluate_writes_rows_summary_and_sheets(evaluation):
     rows = read(output / "results.csv")
     kinds = [(result, seed) for seed in "01" for result in ("reconstruction", "restoration") for _ in range(2)]
     assert [(row["result"], row["seed"]) for row in rows] == kinds + [("classical", "0")] * 2
-    for name, result in {(row["image"], row["result"]) for row in rows if row["method"] == "jaxgan"}:
+    for name, result in {(row["image"], row["result"]) for row in rows if row["method"] == "default"}:
         of_face = [row for row in rows if (row["image"], row["result"]) == (name, result)]
         kept = [row for row in of_face if row["kept"] == "True"]
         assert [row["lpips_observed"] for row in kept] == [min((r["lpips_observed"] for r in of_face), key=float)]
     summary = (output / "summary.md").read_text().splitlines()
-    assert len(summary) == 5 and "| inpaint | jaxgan | restoration | 2 |" in summary[3]
+    assert len(summary) == 5 and "| inpaint | default | restoration | 2 |" in summary[3]
     assert "| LPIPS at 16 px, truth |" in summary[0] and "| LPIPS at 16 px, observation |" in summary[0]
-    with Image.open(output / "inpaint-jaxgan.png") as sheet:
+    with Image.open(output / "inpaint-default.png") as sheet:
         assert sheet.size == (1036, 900)
 
 
@@ -66,7 +66,7 @@ def test_evaluate_keeps_what_is_finished(evaluation, capsys):
 def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(evaluation, tmp_path, monkeypatch, capsys):
     output, arguments = evaluation
     copy = shutil.copytree(output, tmp_path / "out")
-    arguments = [*arguments, "--output", str(copy), "--method", "jaxgan", "projector"]
+    arguments = [*arguments, "--output", str(copy), "--method", "default", "projector"]
 
     def interrupt(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)

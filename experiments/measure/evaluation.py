@@ -15,26 +15,32 @@ from jaxtyping import Array, Float
 
 from experiments.measure import classical, observation
 from experiments.measure.face_sets import FaceSet
+from experiments.options import LoopOptions, Task
 from experiments.runs import settings as run_settings
 from jaxgan import inversion, metrics, restoration
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.methods import Method
 from jaxgan.metrics import Whitening
 from jaxgan.photos import identity
 from jaxgan.tasks import default_degradation
 
 
-def settings(method: str, of_task: InversionConfig) -> InversionConfig | None:
+def settings(method: str, loop: LoopOptions, task: Task) -> Method | None:
     """The settings of a method's loop; None for the classical method, which has no loop.
 
     Args:
-      method: "jaxgan", "projector" or "classical".
-      of_task: the settings of this project's loop.
+      method: "default", "projector", "robust" or "classical".
+      loop: how the default method optimises; its steps and precision are those of "robust", too, and the projector is
+        the published one.
+      task: for which the method is.
     """
-    return {"jaxgan": of_task, "projector": InversionConfig.reference(), "classical": None}[method]
+    if method == "classical":
+        return None
+    of_method = {"default": loop, "projector": LoopOptions(), "robust": loop.of_all_methods()}[method]
+    return of_method.method(method, task)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Evaluator:
         return cls(generator, lpips, metrics.whitening(generator), faces, batch_size, fidelity)
 
     def evaluate(
-        self, task: str, method: str, settings: InversionConfig | None, seeds: Sequence[int]
+        self, task: str, method: str, settings: Method | None, seeds: Sequence[int]
     ) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
         """Degrades, restores and measures all faces.
 
@@ -92,7 +98,7 @@ class Evaluator:
                 results = {"reconstruction": jnp.stack([result.image for result in inverted])}
                 ws = [result.ws for result in inverted]
                 if task != "invert":
-                    results["restoration"] = self._restored(parts, observed, results["reconstruction"])
+                    results["restoration"] = self._restored(method, parts, observed, results["reconstruction"])
             seconds = (time.perf_counter() - start) / len(names)
             for result, images in results.items():
                 again = observation.degrade_all(degradations, images)
@@ -118,7 +124,7 @@ class Evaluator:
         return rows, pictures
 
     def invert(
-        self, seed: int, settings: InversionConfig, degradations: Degradation, observed: Float[Array, "n h w 3"]
+        self, seed: int, settings: Method, degradations: Degradation, observed: Float[Array, "n h w 3"]
     ) -> list[InversionResult]:
         """Inverts all faces.
 
@@ -134,10 +140,18 @@ class Evaluator:
         )
 
     def _restored(
-        self, degradations: Sequence[Degradation], observed: Float[Array, "n h w 3"], images: Float[Array, "n h w 3"]
+        self,
+        method: str,
+        degradations: Sequence[Degradation],
+        observed: Float[Array, "n h w 3"],
+        images: Float[Array, "n h w 3"],
     ) -> Float[Array, "n h w 3"]:
-        pairs = zip(np.asarray(observed), degradations, np.asarray(images), strict=True)
-        return jnp.stack([jnp.asarray(restoration.restore(*pair, fidelity=self.fidelity)) for pair in pairs])
+        network = self.generator.config.source_sha256
+        restored = []
+        for known, degradation, image in zip(np.asarray(observed), degradations, np.asarray(images), strict=True):
+            spectrum = restoration.default_spectrum(degradation, image.shape, network=network, method=method)
+            restored.append(restoration.restore(known, degradation, image, spectrum=spectrum, fidelity=self.fidelity))
+        return jnp.stack([jnp.asarray(image) for image in restored])
 
 
 def _classical(degradations: Sequence[Degradation], observed: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from experiments import interrupts
 from experiments.restore import completion, degrade
 from experiments.restore.face_run import Work, explain_how_to_go_on
 from experiments.runs import report
-from jaxgan import inversion, inversion_loop
+from jaxgan import inversion, inversion_loop, optimization
 from jaxgan.batch import Batch
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
@@ -48,13 +49,14 @@ class Engine:
 
     def image(self, work: Work) -> Image:
         """A face as the library's loop takes it."""
-        prior = self.prior(work.settings)
+        prior = self.prior(work.settings.first)
         return Image(work.observed, work.assumed, work.settings, work.key, prior, work.reached, name=work)
 
     def bytes_needed(self, work: Work, size: int) -> int:
-        """Memory of one device that a batch of faces like this one takes."""
+        """Memory of one device that a batch of faces like this one takes in the last phase, which has most latents."""
         batch = Batch(self.generator, self.lpips, size, devices=self.devices)
-        return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips))
+        last = len(work.settings.phases) - 1
+        return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips, phase=last))
 
     def finish(self, work: Work, state: InversionState, losses: LossTerms) -> dict[str, Any]:
         """Writes everything into a face's folder; returns the metrics."""
@@ -62,15 +64,20 @@ class Engine:
         with explain_how_to_go_on(work.run.path), _REPORT:
             work.run.checkpoint(state, losses)
             result = inversion.result_of(self.generator, work.settings, state, losses)
+            again = functools.partial(degrade.apply, work.assumed)
             metrics = report.write(
                 work.run,
                 truth=work.truth,
                 observed=work.observed,
                 result=result,
-                degraded_again=degrade.apply(work.assumed, result.image),
-                restoration=completion.complete(work, result.image),
+                degraded_again=again(result.image),
+                restoration=completion.complete(work, result.image, self.generator.config.source_sha256),
                 lpips=self.lpips,
-                config=work.settings,
+                method=work.settings,
+                earlier=[
+                    report.Phase(latents, image := optimization.render(self.generator, latents), again(image))
+                    for latents in result.earlier
+                ],
             )
             work.run.finish(metrics)
         return metrics

@@ -16,8 +16,8 @@ from experiments import cli
 from experiments.runs.folder import RunFolder
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Progress
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
 
 
@@ -42,10 +42,11 @@ class Work:
       progress: reached by this process since; None until its first chunk.
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
       fidelity: of the restoration, see `jaxgan.restore`.
+      method: name of the inversion, by which the restoration finds what it knows of its errors.
     """
 
     run: RunFolder
-    settings: InversionConfig
+    settings: Method
     truth: jax.Array | None
     observed: jax.Array
     assumed: Degradation
@@ -56,6 +57,7 @@ class Work:
     progress: Progress | None = None
     noise: float | None = None
     fidelity: float = 0.0
+    method: str = "default"
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @property

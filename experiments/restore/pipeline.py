@@ -83,7 +83,7 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
         total, initial = job.inversion.steps * len(works), sum(work.steps for work in works)
         with Progress.shown(title, total=total, initial=initial) as progress:
             if works:
-                prior = engine.prior(job.inversion)
+                prior = engine.prior(job.inversion.first)
                 batch = engine.with_prior(lambda _: prior)
                 size = engine.batch_size
                 if size == "auto":
@@ -281,7 +281,8 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         kernels = (job.damage.kernel_size, job.damage.assume_kernel_size)
-        facts = (job.inversion.program(), sorted(job.damage.tasks), kernels)
+        programs = tuple(phase.program() for phase in job.inversion.phases)
+        facts = (programs, sorted(job.damage.tasks), kernels)
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)
     return groups

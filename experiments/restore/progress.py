@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.restore.face_run import Work
-from jaxgan.metrics import lpips_name
-from jaxgan.optimization import lpips_size
+from experiments.runs import report
+
+SPACES = {"w": "W", "w_plus": "W+", "w_plus_plus": "W++"}
+"""Names of the latent spaces in papers."""
 
 
 class Progress:
@@ -56,8 +58,13 @@ class Progress:
         if works:
             loss = sum(work.progress.losses.total[-1] for work in works) / len(works)
             distance = sum(work.progress.losses.perceptual[-1] for work in works) / len(works)
-            size = lpips_size(works[0].observed.shape[0], works[0].settings.feature_size)
-            self._bar.set_postfix({"loss": f"{loss:.4f}", lpips_name(size): f"{distance:.4f}"}, refresh=False)
+            method = works[0].settings
+            phase = method.phases[method.phase_after(works[0].steps)]
+            name = report.objective_name(phase, works[0].observed.shape[0])
+            shown = {"loss": f"{loss:.4f}", name: f"{distance:.4f}"}
+            if len(method.phases) > 1:
+                shown["space"] = SPACES[phase.latent_space]
+            self._bar.set_postfix(shown, refresh=False)
         self._bar.update(sum(work.steps - self._steps[work] for work in works))
         self._steps |= {work: work.steps for work in works}
 
