@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
     from jaxgan.methods import Method
+    from jaxgan.tuning import TuningConfig
 
 Task = Literal["invert", "inpaint", "deblur", "colorize"]
 
@@ -153,6 +154,23 @@ class Approach:
     """This project's loop (default), the one published with StyleGAN2 (projector, 1000 steps), or restoration by latent
     extension (robust: 150 steps each in the spaces W, W+ and W++, with a folder phases/ of what the first two reached;
     it holds up where little was observed, and takes several times as long as default)."""
+    tune: bool = False
+    """After the method, train a copy of the network for each face until it renders what was observed (pivotal tuning);
+    writes tuned_reconstruction.png, tuned_restoration.png and the copy, tuned_network/, beside the other results."""
+    tune_steps: int | None = None
+    """The most steps of --tune, which stops early at an LPIPS of 0.03. Default: 350."""
+
+    def tuning(self) -> TuningConfig | None:
+        """How to tune; None for not at all.
+
+        Raises:
+          ValueError: there is no step.
+        """
+        from jaxgan.tuning import TuningConfig
+
+        if not self.tune:
+            return None
+        return TuningConfig() if self.tune_steps is None else TuningConfig(steps=self.tune_steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,8 @@ from jaxgan.methods import Method
 from jaxgan.restoration import has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
+from jaxgan.tuning import Pivot, TuningConfig, TuningResult, tune
+from jaxgan.tuning_files import load_tuning, save_tuned, save_tuning
 
 __all__ = [
     "LPIPS",
@@ -27,7 +29,10 @@ __all__ = [
     "InversionResult",
     "Mask",
     "Method",
+    "Pivot",
     "Spectrum",
+    "TuningConfig",
+    "TuningResult",
     "default_degradation",
     "has_inverse",
     "invert",
@@ -35,7 +40,11 @@ __all__ = [
     "load_generator",
     "load_inversion",
     "load_lpips",
+    "load_tuning",
     "measure_spectrum",
     "restore",
     "save_inversion",
+    "save_tuned",
+    "save_tuning",
+    "tune",
 ]

@@ -1,6 +1,8 @@
 """The command `experiments.invert` with other methods than the default one, on a tiny network."""
 
 import csv
+import hashlib
+import json
 import os
 import signal
 from pathlib import Path
@@ -12,8 +14,9 @@ from commands import FILES, QUICK, assert_same, call, pixels, record, refused, s
 from parity import call as call_network
 
 import jaxgan
+from convert.__main__ import main as convert
 from experiments.options import LoopOptions
-from jaxgan import images
+from jaxgan import checkpoints, images, tuning
 from jaxgan.batch import Batch
 from jaxgan.photos import photo_files
 
@@ -96,6 +99,64 @@ def test_latents_of_a_phase_may_begin_another_run(whole, robust, tmp_path):
     assert code == 2 and "holds a latent for each layer; the space W" in stderr
 
 
+# Tuning, after the method with the largest latents.
+
+TUNED = ("--tune", "--tune-steps", "30")
+
+
+@pytest.fixture(scope="module")
+def tuned(robust, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    assert "| 36/36 [" in succeed(*robust(folder), *TUNED)
+    return folder
+
+
+def test_tuning_leaves_a_network_and_both_results(tuned, whole, tiny, tiny_network, tmp_path):
+    tuned_files = {"tuned_network", "tuned_reconstruction.png", "tuned_restoration.png", "tuning.csv"}
+    assert {path.name for path in tuned.iterdir()} == FILES | {"phases"} | tuned_files
+    for name in ("reconstruction.png", "latents.npz", "losses.csv"):  # the inversion is as without tuning
+        assert (tuned / name).read_bytes() == (whole / name).read_bytes()
+    result = record(tuned)["result"]
+    assert result["tuning"]["steps"] == 30 and result["tuning"]["lpips"] < result["tuning"]["first_lpips"]
+    observed = (result[name]["against_observed"]["lpips"] for name in ("tuned_reconstruction", "reconstruction"))
+    assert next(observed) < next(observed)
+    assert pixels(tuned / "panel.png").shape[1] == 6 * 256 + 5 * 4
+    network = jaxgan.load_generator(tuned / "tuned_network")
+    pivot = json.loads((tuned / "tuned_network" / "config.json").read_text())["conversion"]["pivot"]
+    file = tuned / "tuned_network" / pivot["latents"]
+    assert pivot["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    with np.load(file) as latents:
+        noise = tuple(jnp.asarray(latents[f"noise_{k}"]) for k in range(5))
+        image = call_network(network.synthesis, jnp.asarray(latents["ws"]), noise)
+    difference = pixels(tuned / "tuned_reconstruction.png").astype(int) - images.to_uint8(np.asarray(image))
+    assert abs(difference).max() <= 1
+    # Other tools take it, and it comes back.
+    assert convert(["export", str(tuned / "tuned_network"), "--output", str(tmp_path / "tuned.pt")]) == 0
+    back = ["stylegan2", str(tmp_path / "tuned.pt"), "--like", str(tuned / "tuned_network" / "config.json")]
+    assert convert([*back, "--output", str(tmp_path / "back")]) == 0
+    ours, again = (checkpoints.network_arrays(one) for one in (network, jaxgan.load_generator(tmp_path / "back")))
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, again[name])
+
+
+def test_a_stopped_tuning_goes_on(robust, tuned, tmp_path, monkeypatch):
+    """From the checkpoint that it saves as it stops, in the middle of the tuning; the bar knows how far it was."""
+    original = tuning.run_chunk
+
+    def run_chunk(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(tuning, "run_chunk", run_chunk)
+    code, _ = call(*robust(tmp_path / "run"), *TUNED)
+    assert code == 130 and os.listdir(tmp_path / "run" / "tuning") == ["25"]
+    monkeypatch.undo()
+    assert "| 31/36 [" in succeed(*robust(tmp_path / "run"), *TUNED, "--resume")
+    assert_same(tmp_path / "run", tuned)
+    for name in ("tuning.csv", "tuned_restoration.png"):
+        assert (tmp_path / "run" / name).read_bytes() == (tuned / name).read_bytes()
+
+
 def test_options_of_another_method_are_refused(tmp_path):
     for options, expected in (
         (
@@ -103,6 +164,8 @@ def test_options_of_another_method_are_refused(tmp_path):
             "--patience, --latent-space: the method robust has its own",
         ),
         (("projector", "--learning-rate", "0.1"), "--learning-rate: the method projector has its own; leave it out"),
+        (("default", "--tune-steps", "5"), "--tune-steps belongs to --tune; add that, or leave it out."),
+        (("default", "--tune", "--tune-steps", "0"), "--tune-steps is 0; expected 1 or more."),
         (("robust", "--steps", "2"), "--steps is 2; the method robust takes 3 or more, one for each of its phases."),
     ):
         assert refused("--task", "invert", "--output", tmp_path / "out", "--method", *options).startswith(expected)

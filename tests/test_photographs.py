@@ -229,7 +229,7 @@ def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_f
     """What the pipeline hands on for a photograph with one face."""
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
     inversion = Method.of(InversionConfig.for_task(damage.hardest_task))
-    asked = (damage, Completion(), faces, already_aligned, None, "default", inversion)
+    asked = (damage, Completion(), faces, already_aligned, None, "default", inversion, None)
     return Job(path, path.parent, *asked, (0,), None, paste_format, 25, 30.0, {})
 
 

@@ -15,6 +15,7 @@ from experiments.options import Completion, Damage, FaceChoice, InvertOptions
 from experiments.restore import json_values
 from jaxgan.methods import Method
 from jaxgan.photos.finding import find_photos
+from jaxgan.tuning import TuningConfig
 
 OF_ONE_JOB = {
     "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),
@@ -22,7 +23,7 @@ OF_ONE_JOB = {
     "photographs": ("crop",),
     "faces": ("face",),
     "seeds": ("seed", "init"),
-    "approach": ("method",),
+    "approach": ("method", "tune", "tune_steps"),
     "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
 }
 """Options that a line of a list of jobs may set for its photograph, by their group."""
@@ -37,6 +38,7 @@ class Job:
       folder: where its results go; its name is that of the photograph among others.
       damage, completion, faces, already_aligned, crop: as the user gave them.
       method, inversion: name and settings of the inversion of every face.
+      tuning: settings of the tuning that follows it; None for none.
       seeds: one or more; each has a folder of its own if there are several.
       init: latents to begin with, see `latent_files.split`; None for a guess.
       paste_format: format of the whole photograph that is pasted together, None for none.
@@ -54,6 +56,7 @@ class Job:
     crop: str | None
     method: str
     inversion: Method
+    tuning: TuningConfig | None
     seeds: tuple[int, ...]
     init: str | None
     paste_format: str | None
@@ -74,6 +77,7 @@ class Job:
             crop=options.photographs.crop,
             method=options.approach.method,
             inversion=options.loop.method(options.approach.method, options.damage.hardest_task),
+            tuning=options.approach.tuning(),
             seeds=options.seeds.all,
             init=options.seeds.init,
             paste_format=options.output.paste_format if options.output.paste_back else None,
@@ -88,9 +92,14 @@ class Job:
         return self.folder.name
 
     @property
+    def steps_of_run(self) -> int:
+        """Steps of one face and seed, at most."""
+        return self.inversion.steps + (self.tuning.steps if self.tuning is not None else 0)
+
+    @property
     def total_steps(self) -> int:
-        """Steps of one face with all its seeds."""
-        return self.inversion.steps * len(self.seeds)
+        """Steps of one face with all its seeds, at most."""
+        return self.steps_of_run * len(self.seeds)
 
 
 class Collected(NamedTuple):

@@ -58,7 +58,8 @@ def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:
     is completed by the reconstruction; and where a face is replaced without need, it gets the photograph's light.
     """
     name = "restoration.png" if "deblur" in tasks else "reconstruction.png"
-    image = photo_files.read(run / name).pixels  # alpha, which a network may have made, left aside
+    path = run / f"tuned_{name}" if (run / f"tuned_{name}").exists() else run / name
+    image = photo_files.read(path).pixels  # alpha, which a network may have made, left aside
     return image if tasks else paste.with_low_frequencies_of(crop.pixels, image)
 
 

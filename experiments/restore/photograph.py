@@ -137,6 +137,8 @@ def _works(
                 noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
                 fidelity=job.completion.fidelity,
                 method=job.method,
+                tuning=job.tuning,
+                tuned=run.restore_tuning(generator, job.tuning) if resume and job.tuning is not None else None,
                 reached=reached,
             )
 
@@ -200,6 +202,7 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "init": job.init,
             "init_sha256": None if job.init is None else checkpoints.sha256(latent_files.split(job.init)[0]),
             "method": job.method,
+            "tuning": None if job.tuning is None else dataclasses.asdict(job.tuning),
             "inversion": [dataclasses.asdict(phase) for phase in job.inversion.phases],
             "snapshot_every": job.snapshot_every,
             "networks": job.networks,

@@ -42,7 +42,7 @@ class Progress:
 
     def begin(self, work: Work) -> None:
         """Counts the steps of a face from where it is."""
-        self._steps[work] = work.steps
+        self._steps[work] = work.total_steps
 
     def end(self, work: Work) -> None:
         """Forgets a face."""
@@ -55,7 +55,11 @@ class Progress:
 
     def advance(self, works: list[Work]) -> None:
         """Moves the bar to the steps that faces have now, and shows their mean loss."""
-        if works:
+        if len(works) == 1 and works[0].tuned is not None:
+            terms = works[0].tuned[1]
+            shown = {"tuning": f"{terms.total[-1]:.4f}", "LPIPS": f"{terms.perceptual[-1]:.4f}"}
+            self._bar.set_postfix(shown, refresh=False)
+        elif works:
             loss = sum(work.progress.losses.total[-1] for work in works) / len(works)
             distance = sum(work.progress.losses.perceptual[-1] for work in works) / len(works)
             method = works[0].settings
@@ -65,8 +69,8 @@ class Progress:
             if len(method.phases) > 1:
                 shown["space"] = SPACES[phase.latent_space]
             self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(sum(work.steps - self._steps[work] for work in works))
-        self._steps |= {work: work.steps for work in works}
+        self._bar.update(sum(work.total_steps - self._steps[work] for work in works))
+        self._steps |= {work: work.total_steps for work in works}
 
     def say(self, line: str) -> None:
         """Writes a line above the bar."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 
 from experiments.runs import pictures
 from experiments.runs.folder import RunFolder
-from jaxgan import files, images
+from jaxgan import checkpoints, files, images, tuning_files
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents, NoiseMaps
@@ -23,8 +24,9 @@ from jaxgan.methods import Method
 from jaxgan.metrics import lpips_name, measure
 from jaxgan.optimization import LossTerms, lpips_size
 from jaxgan.photos import photo_files
+from jaxgan.tuning import TuningResult, TuningTerms
 
-RESULTS = ("restoration", "reconstruction")
+RESULTS = ("tuned_restoration", "tuned_reconstruction", "restoration", "reconstruction")
 """A result's picture, and its metrics in config.json, have this name; the first of a run is what it was made for."""
 
 TILE = 256
@@ -61,6 +63,20 @@ class Restoration(NamedTuple):
     noise: float
 
 
+class Tuned(NamedTuple):
+    """What the tuned network made of the inversion's latents.
+
+    Attributes:
+      result: the tuned network, its image and its losses.
+      degraded_again: its image after the assumed degradation.
+      restoration: what was observed, completed by its image; None where nothing was missing.
+    """
+
+    result: TuningResult
+    degraded_again: jax.Array
+    restoration: Restoration | None
+
+
 def write(
     run: RunFolder,
     *,
@@ -72,6 +88,7 @@ def write(
     lpips: LPIPS,
     method: Method,
     earlier: Sequence[Phase] = (),
+    tuned: Tuned | None = None,
 ) -> dict[str, Any]:
     """Writes every output of a finished inversion but config.json.
 
@@ -85,23 +102,32 @@ def write(
       lpips: for the metrics.
       method: the settings, for the weights of the loss terms.
       earlier: results of the phases before the last one.
+      tuned: result of the tuning that followed; None for none.
     Returns:
       The metrics and facts that belong into config.json.
     """
     folder = run.path
-    measured = {"reconstruction": _measured(lpips, truth, observed, result.image, degraded_again)}
+    measured: dict[str, Any] = {"reconstruction": _measured(lpips, truth, observed, result.image, degraded_again)}
     images.write_png(folder / "observed.png", np.asarray(observed))
     alpha = None if result.alpha is None else np.asarray(result.alpha)
     images.write_png(folder / "reconstruction.png", np.asarray(result.image), alpha=alpha)
     tiles = [("observed", observed), (_label("reconstruction", measured), result.image)]
     if truth is not None:
         images.write_png(folder / "truth.png", np.asarray(truth))
-    if restoration is not None:
-        images.write_png(folder / "restoration.png", np.asarray(restoration.image))
-        compared = _measured(lpips, truth, observed, restoration.image, restoration.degraded_again)
-        measured["restoration"] = {"inverse": restoration.inverse, "noise": restoration.noise, **compared}
-        tiles.append((_label("restoration", measured), restoration.image))
-        tiles += [] if truth is None else [("truth", truth)]
+    if tuned is not None:
+        image, again = tuned.result.image, tuned.degraded_again
+        images.write_png(folder / "tuned_reconstruction.png", np.asarray(image))
+        measured["tuned_reconstruction"] = _measured(lpips, truth, observed, image, again)
+        tiles.append((_label("tuned_reconstruction", measured), image))
+    completed = {"restoration": restoration, "tuned_restoration": None if tuned is None else tuned.restoration}
+    for name, one in completed.items():
+        if one is not None:
+            images.write_png(folder / f"{name}.png", np.asarray(one.image))
+            compared = _measured(lpips, truth, observed, one.image, one.degraded_again)
+            measured[name] = {"inverse": one.inverse, "noise": one.noise, **compared}
+            tiles.append((_label(name, measured), one.image))
+    if truth is not None and (restoration is not None or tuned is not None):
+        tiles.append(("truth", truth))
     images.write_png(folder / "panel.png", panel(tiles))
     frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
     images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
@@ -123,7 +149,24 @@ def write(
         "loss_lpips_size": size,
         **measured,
         **({"phases": phases} if phases else {}),
+        **({"tuning": _write_tuned(folder, tuned.result)} if tuned is not None else {}),
     }
+
+
+def _write_tuned(folder: Path, result: TuningResult) -> dict[str, Any]:
+    """Writes the tuned network and its losses; returns facts of the tuning."""
+    terms = jax.tree.map(np.asarray, result.losses)
+    with files.replacing(folder / "tuning.csv") as partial, open(partial, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", *TuningTerms._fields])
+        writer.writerows(
+            [step, *(f"{value:.9g}" for value in row)] for step, row in enumerate(zip(*terms, strict=True))
+        )
+    network = folder / "tuned_network"
+    shutil.rmtree(network, ignore_errors=True)  # of a run that was killed in its report
+    pivot = {"latents": "../latents.npz", "sha256": checkpoints.sha256(folder / "latents.npz")}
+    tuning_files.save_tuned(network, result.generator, pivot)
+    return {"steps": len(terms.total), "first_lpips": float(terms.perceptual[0]), "lpips": float(terms.perceptual[-1])}
 
 
 def summary(folder: Path, metrics: dict[str, Any]) -> str:
@@ -169,7 +212,7 @@ def _measured(
 
 
 def _label(name: str, measured: dict[str, dict[str, Any]]) -> str:
-    return f"{name}\n{numbers(measured[name].get('against_truth'))}"
+    return f"{name.replace('_', ' ')}\n{numbers(measured[name].get('against_truth'))}"
 
 
 def objective_name(config: InversionConfig, resolution: int) -> str:
