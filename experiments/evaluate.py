@@ -20,7 +20,7 @@ from typing import Any, Literal
 from experiments import cli
 from experiments.options import LoopOptions, Task
 
-Method = Literal["default", "projector", "robust", "classical"]
+Method = Literal["default", "projector", "robust", "tuned", "classical"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,9 @@ class EvaluateOptions:
     """Tasks to evaluate."""
     method: tuple[Method, ...] = ("default", "projector", "classical")
     """This project's loop, the projector published with StyleGAN2 (1000 steps), restoration by latent extension
-    (robust), and a method of scikit-image."""
+    (robust), pivotal tuning after this project's loop (tuned), and a method of scikit-image."""
+    tune_steps: int = 350
+    """The most steps of the tuning."""
     images: str = "samples:8"
     """`samples:N` (samples of the network itself, nearer to it than any photograph), an .npz with uint8 `images` of
     aligned faces, or a folder or pattern of photographs, whose largest faces are aligned."""
@@ -50,7 +52,7 @@ class EvaluateOptions:
     seed: int = 0
     """First seed of the noise maps and of the jitter; also that of the brush strokes."""
     loop: LoopOptions = dataclasses.field(default_factory=LoopOptions)
-    """How the method default optimises; --steps and --precision hold for robust, too."""
+    """How the methods default and tuned optimise; --steps and --precision hold for robust, too."""
     fidelity: float = 0.0
     """Of the restorations: 0 looks best, 1 has the least squared error."""
     write_spectrum: Path | None = None
@@ -70,6 +72,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
     from experiments import networks
     from experiments.measure import evaluation, face_sets, spectrum, tables
     from jaxgan import files
+    from jaxgan.tuning import TuningConfig
 
     generator, lpips = networks.load(options.model, tasks=options.task)
     faces = face_sets.load(options.images, generator, count=options.count, already_aligned=options.already_aligned)
@@ -93,7 +96,8 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
                 if not table.has(task, method):
                     settings = evaluation.settings(method, options.loop, task)
                     seeds = range(options.seed, options.seed + options.restarts)
-                    rows, pictures = evaluator.evaluate(task, method, settings, seeds)
+                    tuning = TuningConfig(steps=options.tune_steps) if method == "tuned" else None
+                    rows, pictures = evaluator.evaluate(task, method, settings, seeds, tuning)
                     table.add(rows)
                     kept = [row for row in rows if row["kept"]]
                     tables.write_sheet(options.output / f"{task}-{method}.png", kept, pictures)
@@ -113,8 +117,8 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
 def _problems(options: EvaluateOptions) -> list[str]:
     problems = [
         f"--{name.replace('_', '-')} is {value}; expected 1 or more."
-        for name, value in (("batch_size", options.batch_size), ("restarts", options.restarts))
-        if value < 1
+        for name in ("batch_size", "restarts", "tune_steps")
+        if (value := getattr(options, name)) < 1
     ]
     if not 0 <= options.fidelity <= 1:
         problems.append(f"--fidelity is {options.fidelity}; expected a number from 0 to 1.")

@@ -13,7 +13,7 @@ from jaxgan.methods import Method
 from jaxgan.restoration import has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
-from jaxgan.tuning import Pivot, TuningConfig, TuningResult, tune
+from jaxgan.tuning import Pivot, TuningConfig, TuningResult, tune, tune_batch
 from jaxgan.tuning_files import load_tuning, save_tuned, save_tuning
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "save_tuned",
     "save_tuning",
     "tune",
+    "tune_batch",
 ]

@@ -54,6 +54,18 @@ def test_evaluate_writes_rows_summary_and_sheets(evaluation):
         assert sheet.size == (1036, 900)
 
 
+@pytest.mark.slow
+def test_robust_and_tuned_have_rows_of_their_own(tmp_path, tiny_network, pictures):
+    arguments = ["--output", str(tmp_path), "--model", tiny_network, "--steps", "3", "--task", "inpaint", *pictures]
+    assert evaluate.main([*arguments, "--tune-steps", "9", "--method", "default", "robust", "tuned"]) == 0
+    rows = {(row["method"], row["result"], row["image"]): row for row in read(tmp_path / "results.csv")}
+    assert len(rows) == 3 * 2 * 2 and all(row["steps"] == "3" for row in rows.values())
+    for result in ("reconstruction", "restoration"):
+        values = {m: rows[m, result, "1"]["lpips_truth"] for m in ("default", "robust", "tuned")}
+        assert len(set(values.values())) == 3
+    assert evaluate.main([*arguments, "--steps", "2", "--method", "robust"]) == 2
+
+
 def test_evaluate_keeps_what_is_finished(evaluation, capsys):
     output, arguments = evaluation
     before = read(output / "results.csv")
@@ -132,6 +144,21 @@ def test_the_other_studies_run(name, tmp_path, tiny_network, pictures):
     assert study.main([name, *arguments, *pictures]) == 0
     rows = read(tmp_path / "results.csv")
     assert rows and all(np.isfinite(float(row["lpips_truth"])) for row in rows)
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert min(figure.size) > 300
+
+
+@pytest.mark.slow
+def test_the_way_between_two_tuned_faces(tmp_path, tiny_network, pictures, capsys):
+    arguments = ["interpolation", "--steps", "6", "--output", str(tmp_path), "--model", tiny_network, *pictures]
+    assert study.main([*arguments, "--count", "1"]) == 2
+    assert "expected 2 images or more, got 1" in capsys.readouterr().err
+    assert study.main(arguments) == 0
+    rows = {(row["network"], float(row["share"])): row for row in read(tmp_path / "results.csv")}
+    assert len(rows) == 10
+    for face, share in (("first", 0.0), ("second", 1.0)):
+        values = [float(rows[network, share][f"lpips_{face}"]) for network in ("untuned", "tuned")]
+        assert values[1] < values[0]
     with Image.open(tmp_path / "figure.png") as figure:
         assert min(figure.size) > 300
 

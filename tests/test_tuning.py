@@ -105,6 +105,22 @@ def test_a_tuning_continued_from_any_chunk_ends_bit_identically(tiny, lpips, cas
     assert tuning_files.load_tuning(tmp_path / "none", tiny, CONFIG) is None
 
 
+@pytest.mark.slow
+def test_a_batch_tunes_a_network_for_each_image(tiny, lpips, case, whole):
+    """Each stops by itself: the second observation is what the untuned network makes of its pivot."""
+    observed, mask, pivot = case
+    other = call(tiny.synthesis, pivot.ws, pivot.noise)
+    masks = Mask(jnp.stack([mask.mask] * 2))
+    config = dataclasses.replace(CONFIG, stop_at=1e-4)
+    arguments = (jnp.stack([observed, other]), masks, [pivot, pivot], config, jnp.stack([KEY, KEY]))
+    first, second = tuning.tune_batch(tiny, lpips, *arguments, chunk_steps=4)
+    np.testing.assert_allclose(first.losses.total, whole[0].losses.total, rtol=1e-3)
+    assert relative_error(first.image, whole[0].image) < 1e-2
+    assert len(second.losses.total) == 1
+    before, after = (checkpoints.network_arrays(one) for one in (tiny, second.generator))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
 def test_the_tuned_folder_loads_and_names_its_pivot(tiny, whole, tmp_path):
     result, _ = whole
     tuning_files.save_tuned(tmp_path / "tuned", result.generator, {"latents": "latents.npz"})

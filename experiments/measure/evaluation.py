@@ -11,13 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from experiments.measure import classical, observation
 from experiments.measure.face_sets import FaceSet
 from experiments.options import LoopOptions, Task
 from experiments.runs import settings as run_settings
-from jaxgan import inversion, metrics, restoration
+from jaxgan import inversion, metrics, restoration, tuning
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
@@ -26,21 +26,25 @@ from jaxgan.methods import Method
 from jaxgan.metrics import Whitening
 from jaxgan.photos import identity
 from jaxgan.tasks import default_degradation
+from jaxgan.tuning import Pivot, TuningConfig, TuningResult
 
 
 def settings(method: str, loop: LoopOptions, task: Task) -> Method | None:
     """The settings of a method's loop; None for the classical method, which has no loop.
 
     Args:
-      method: "default", "projector", "robust" or "classical".
-      loop: how the default method optimises; its steps and precision are those of "robust", too, and the projector is
-        the published one.
+      method: "default", "tuned", "projector", "robust" or "classical".
+      loop: how the default method, which "tuned" begins with, optimises; its steps and precision are those of "robust",
+        too, and the projector is the published one.
       task: for which the method is.
     """
     if method == "classical":
         return None
-    of_method = {"default": loop, "projector": LoopOptions(), "robust": loop.of_all_methods()}[method]
-    return of_method.method(method, task)
+    if method in ("default", "tuned"):
+        return loop.method("default", task)
+    return (
+        loop.of_all_methods().method("robust", task) if method == "robust" else LoopOptions().method("projector", task)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Evaluator:
         return cls(generator, lpips, metrics.whitening(generator), faces, batch_size, fidelity)
 
     def evaluate(
-        self, task: str, method: str, settings: Method | None, seeds: Sequence[int]
+        self, task: str, method: str, settings: Method | None, seeds: Sequence[int], tuned: TuningConfig | None = None
     ) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
         """Degrades, restores and measures all faces.
 
@@ -78,6 +82,7 @@ class Evaluator:
           method: its name, for the rows.
           settings: of its loop; None for the classical method, which is run once.
           seeds: of the loop; the first is that of the brush strokes, too.
+          tuned: how the network is tuned after the loop; None for not at all.
         Returns:
           A row per face, seed and result, and for each face and result the truth, the observed, the kept result and
           that degraded again.
@@ -95,7 +100,8 @@ class Evaluator:
                 results, ws = {"classical": _classical(parts, observed)}, None
             else:
                 inverted = self.invert(seed, settings, degradations, observed)
-                results = {"reconstruction": jnp.stack([result.image for result in inverted])}
+                made = inverted if tuned is None else self._tuned(seed, tuned, degradations, observed, inverted)
+                results = {"reconstruction": jnp.stack([result.image for result in made])}
                 ws = [result.ws for result in inverted]
                 if task != "invert":
                     results["restoration"] = self._restored(method, parts, observed, results["reconstruction"])
@@ -134,10 +140,31 @@ class Evaluator:
           degradations: assumed, one pytree with a leading axis.
           observed: of the faces.
         """
-        keys = jnp.stack([run_settings.key_for(seed, Path(name)) for name in self.faces.names])
         return inversion.invert_batch(
-            self.generator, self.lpips, observed, degradations, settings, keys, size=self.batch_size
+            self.generator, self.lpips, observed, degradations, settings, self._keys(seed), size=self.batch_size
         )
+
+    def _keys(self, seed: int) -> Key[Array, " n"]:
+        return jnp.stack([run_settings.key_for(seed, Path(name)) for name in self.faces.names])
+
+    def _tuned(
+        self,
+        seed: int,
+        config: TuningConfig,
+        degradations: Degradation,
+        observed: Float[Array, "n h w 3"],
+        inverted: Sequence[InversionResult],
+    ) -> list[TuningResult]:
+        """Tunes the network for each face: several at once on a GPU, where each has weights of its own."""
+        size = 1 if jax.default_backend() == "cpu" else self.batch_size
+        pivots = [Pivot(result.ws, result.noise) for result in inverted]
+        keys, results = self._keys(seed), []
+        for first in range(0, len(pivots), size):
+            some = slice(first, first + size)
+            of_some = jax.tree.map(lambda leaf, some=some: leaf[some], degradations)
+            arguments = (self.generator, self.lpips, observed[some], of_some, pivots[some], config, keys[some])
+            results += tuning.tune_batch(*arguments)
+        return results
 
     def _restored(
         self,
