@@ -143,12 +143,12 @@ class Networks:
 MethodName = Literal["default", "projector", "robust"]
 
 OF_ALL_METHODS = ("steps", "precision")
-"""Loop options that every method has; the others belong to the default method."""
+"""Every method has these loop options; the others belong to the default method."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Approach:
-    """By which method to invert."""
+    """The method of the inversion, and what follows it."""
 
     method: MethodName = "default"
     """This project's loop (default), the one published with StyleGAN2 (projector, 1000 steps), or restoration by latent
@@ -161,7 +161,7 @@ class Approach:
     """The most steps of --tune, which stops early at an LPIPS of 0.03. Default: 350."""
 
     def tuning(self) -> TuningConfig | None:
-        """How to tune; None for not at all.
+        """Returns the constants of the tuning, or None if none is asked for.
 
         Raises:
           ValueError: there is no step.
@@ -204,7 +204,7 @@ class LoopOptions:
         return dataclasses.replace(InversionConfig.for_task(task), **self._given())
 
     def method(self, name: MethodName, task: Task) -> Method:
-        """A method for a task, with what the user set in place of its defaults.
+        """Makes a method for a task, with what the user set in place of its defaults.
 
         Raises:
           ValueError: a value is out of range, or is of another method.
@@ -226,11 +226,11 @@ class LoopOptions:
         return Method(tuple(dataclasses.replace(phase, **chosen) for phase in method.phases))
 
     def of_all_methods(self) -> LoopOptions:
-        """Those of them that every method has."""
+        """Keeps the options that every method has, and leaves the others at their defaults."""
         return LoopOptions(**{name: getattr(self, name) for name in OF_ALL_METHODS})
 
     def _given(self) -> dict[str, Any]:
-        """What the user set."""
+        """Collects what the user set."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 

@@ -95,7 +95,7 @@ class GeneratorConfig:
 
     @property
     def w_plus_plus_rows(self) -> int:
-        """Latents of a layer in the W++ space: as many as the widest layer has channels, but `w_dim` at least."""
+        """The number of latents of a layer in the W++ space: the channels of the widest layer, but at least `w_dim`."""
         return max(self.w_dim, *map(self.channels, self.block_resolutions))
 
     @property

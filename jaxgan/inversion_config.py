@@ -45,7 +45,7 @@ class Numbers(NamedTuple):
 
 
 def _ratio(part: Float[ArrayLike, ...], whole: Float[ArrayLike, ...]) -> Float[Array, ...]:
-    """Their quotient; 1 where the whole is nothing: a ramp of no length is over."""
+    """Divides; the quotient is 1 where the whole is nothing, as a ramp of no length is over."""
     whole = jnp.asarray(whole)
     return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1.0), 1.0)
 

@@ -62,7 +62,7 @@ def load_inversion(
 
 
 def _state_after(steps: int, generator: Generator, method: Method, key: PRNGKeyArray) -> InversionState:
-    """A state of the shapes that it has after so many steps."""
+    """Makes a state of the shapes that it has after so many steps."""
     phases = method.phases[: method.phase_after(steps) + 1]
     state = optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), phases[0], key)
     for ended, begun in pairwise(phases):

@@ -58,7 +58,7 @@ class Image:
 
         Args:
           generator, lpips: the networks.
-          phase: of which to begin, as if the iterate had ended all phases before it; default: that of the next step.
+          phase: the phase to begin, as if the iterate had ended all phases before it; None for that of the next step.
         """
         phases, wanted = self.method.phases, self.phase if phase is None else phase
         problem = optimization.make_problem(
@@ -126,7 +126,7 @@ class Progress:
         return self.steps < method.steps and method.phase_after(self.steps) != method.phase_after(self.steps + 1)
 
     def then(self) -> Image:
-        """The image as it goes on from here."""
+        """Makes the image that goes on from here."""
         return dataclasses.replace(self.image, reached=(self.state, self.losses))
 
 

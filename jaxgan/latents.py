@@ -98,10 +98,10 @@ def _map(
 
 
 def space_shape(space: LatentSpace, config: GeneratorConfig) -> tuple[int, ...]:
-    """Shape of the latents of one image in a space.
+    """Returns the shape of the latents of one image in a space.
 
-    Those of W++ are many: 4.7 million numbers (19 MB) for a network of 1024x1024 pixels, of which an inversion holds
-    about four times as many (the iterate, the best one, a gradient and an update), beside the activations.
+    The latents of W++ are 4.7 million numbers (19 MB) for a network of 1024x1024 pixels. Beside the activations, an
+    inversion holds about four times as many: the iterate, the best one, a gradient and an update.
     """
     rows = {"w": (), "w_plus": (config.num_ws,), "w_plus_plus": (config.num_ws, config.w_plus_plus_rows)}[space]
     return (*rows, config.w_dim)
@@ -111,8 +111,8 @@ def extend(w: Float[Array, "*rows w_dim"], shape: tuple[int, ...]) -> Float[Arra
     """Repeats latents into a larger space, where they stand for the same image.
 
     Args:
-      w: in any space.
-      shape: of the latents in the same space or in a larger one, see `space_shape`.
+      w: latents of any space.
+      shape: the shape of latents in the same space or in a larger one, see `space_shape`.
     """
     while w.ndim < len(shape):
         w = jnp.expand_dims(w, -2)

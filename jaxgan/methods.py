@@ -1,4 +1,4 @@
-"""Methods of inversion as data: a method is a row of phases, each of which goes on with what the one before found."""
+"""Describes methods of inversion as data: a row of phases, each of which goes on with the result before it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Method:
     Between two phases the latents are repeated into the space of the next, and its optimiser begins anew.
 
     Attributes:
-      phases: the constants of each. The first says where to begin (`start_samples`), the last which iterate is
-        returned; the others hand over the iterate that their `keep` says.
+      phases: the constants of each phase. `start_samples` of the first says where to begin. `keep` of each says which
+        iterate it hands over, and that of the last which iterate is returned.
     """
 
     phases: tuple[InversionConfig, ...]
@@ -46,16 +46,17 @@ class Method:
 
     @classmethod
     def of(cls, config: InversionConfig | Method) -> Method:
-        """The method of one phase, if it is none yet."""
+        """Makes a method of one phase from a config, and returns a method as it is."""
         return config if isinstance(config, Method) else cls((config,))
 
     @classmethod
     def robust(cls, steps: int = 450, *, feature_size: int = 1 << 16) -> Method:
-        """Latent extension from W by way of W+ to W++, by steps of constant length, with the stored noise maps.
+        """Extends the latents from W by way of W+ to W++ in steps of constant length, with the stored noise maps.
 
         Args:
-          steps: of all three phases, which share them evenly.
-          feature_size: see `InversionConfig`; by default the full image is compared.
+          steps: the number of steps of all three phases, which share them evenly.
+          feature_size: the size that larger images are averaged down to before they are compared. The default
+            compares the full image.
         Raises:
           ValueError: there is not a step for each phase.
         References:
@@ -94,18 +95,18 @@ class Method:
 
     @property
     def steps(self) -> int:
-        """Steps of all phases together."""
+        """The number of steps of all phases together."""
         return sum(phase.steps for phase in self.phases)
 
     def first_step(self, phase: int) -> int:
-        """The step, counted from 0 over all phases, that a phase begins with."""
+        """Returns the step, counted from 0 over all phases, that a phase begins with."""
         return sum(one.steps for one in self.phases[:phase])
 
     def phase_after(self, steps: int) -> int:
-        """The phase whose step was the last of so many; the first one after none, the last one after all."""
+        """Returns the phase that the last of so many steps belongs to; after no step that is the first phase."""
         return sum(steps > self.first_step(phase) for phase in range(1, len(self.phases)))
 
     def per_step(self, name: str) -> Float[np.ndarray, " steps"]:
-        """A number of the phases, such as "noise_reg_weight", in every step."""
+        """Returns a number of the phases, such as "noise_reg_weight", for every step."""
         values = [getattr(phase, name) for phase in self.phases]
         return np.repeat(np.asarray(values, np.float64), [phase.steps for phase in self.phases])

@@ -1,4 +1,4 @@
-"""Normalised gradient descent: every vector takes a step of a fixed length.
+"""Provides normalised gradient descent, in which every vector takes a step of a fixed length.
 
 References:
   Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Sec. 3.2, arXiv 2302.06733.

@@ -1,4 +1,4 @@
-"""What an inversion minimises between the generator's image and an observation: LPIPS, or a pyramid of it.
+"""Defines the distances that an inversion minimises between the generator's image and an observation.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
@@ -22,21 +22,21 @@ ObjectiveName = Literal["lpips", "pyramid"]
 Image = Float[Array, "_ _ 3"]
 
 LEVELS = 6
-"""Most sizes of a pyramid that LPIPS compares."""
+"""LPIPS compares at most so many sizes of a pyramid."""
 SMALLEST = 16
-"""Side of images that are not halved any further."""
+"""Images of this side are not halved any further."""
 ERROR_WEIGHT = 0.1
-"""Weight of the mean absolute error, whose part in the loss is to keep the colours."""
+"""The mean absolute error, which keeps the colours, has this weight."""
 
 
 class Objective(NamedTuple):
-    """A distance between an image and an observation, in two steps: what is constant of it is computed once.
+    """A distance between an image and an observation, split into the constant part and that of every step.
 
     Attributes:
-      target: of the function that gives LPIPS features, the degradation, the observation and the size that larger
-        images are averaged down to; the result is for `distance`.
-      distance: of the function that gives LPIPS features, the degradation, the target, the generator's image (not
-        degraded), that size, and a key of whatever it draws.
+      target: the function that prepares the observation for `distance`. It takes the function that gives LPIPS
+        features, the degradation, the observation, and the size that larger images are averaged down to.
+      distance: the function that compares. It takes the function that gives LPIPS features, the degradation, the
+        target, the generator's image (which it degrades itself), that size, and a key for its random numbers.
     """
 
     target: Callable[[Callable[[Image], Features], Degradation, Image, int], Any]
@@ -47,9 +47,10 @@ class Pyramid(NamedTuple):
     """An observation as the pyramid compares it.
 
     Attributes:
-      images: at every size that LPIPS compares, and at that after the last halving.
-      observed: share of each pixel that is observed, at the sizes that LPIPS compares; empty if nothing is missing.
-      features: of these images; empty where noise fills the holes, which is other noise in every step.
+      images: the observation at every size that LPIPS compares, and at the size after the last halving.
+      observed: the share of each pixel that is observed, at the sizes that LPIPS compares. It is empty if nothing is
+        missing.
+      features: the LPIPS features of the images. They are not kept where noise fills holes, as it differs every step.
     """
 
     images: tuple[Image, ...]
@@ -64,7 +65,7 @@ def _lpips_target(features_of: Callable, degradation: Degradation, observed: Ima
 def _lpips(
     features_of: Callable, degradation: Degradation, target: Features, image: Image, size: int, key: PRNGKeyArray
 ) -> Float[Array, ""]:
-    """LPIPS of the degraded image; nothing is drawn."""
+    """Compares the degraded image by LPIPS, and draws nothing."""
     return distance(features_of(_at_most(observe(degradation, image), size)), target)
 
 
@@ -80,10 +81,10 @@ def _pyramid_target(features_of: Callable, degradation: Degradation, observed: I
 def _pyramid(
     features_of: Callable, degradation: Degradation, target: Pyramid, image: Image, size: int, key: PRNGKeyArray
 ) -> Float[Array, ""]:
-    """LPIPS summed over sizes, and a little of the mean absolute error at the smallest.
+    """Sums LPIPS over sizes, and adds a little of the mean absolute error at the smallest size.
 
-    A degradation with a method `sample(key)` is one of chance, and drawn anew. Holes are filled with noise, which is
-    the same in both images and another in every step and size.
+    A degradation with a method `sample(key)` draws random numbers, which are new in every step. Holes are filled with
+    noise, which is equal in both images and new in every step and size.
     """
     of_degradation, of_noise = jax.random.split(key)
     images = halvings(_at_most(observe(sample(degradation, of_degradation), image), size))
@@ -107,15 +108,16 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
 
 
 def sample(degradation: Degradation, key: PRNGKeyArray) -> Degradation:
-    """A draw of a degradation that has a method `sample(key)`; any other one as it is."""
+    """Draws the random numbers of a degradation that has a method `sample(key)`; returns any other as it is."""
     draw = getattr(degradation, "sample", None)
     return degradation if draw is None else draw(key)
 
 
 def halvings(image: Float[Array, "n n *c"]) -> tuple[Float[Array, "_ _ *c"], ...]:
-    """An image at the sizes of a pyramid: its own and, by averages of 2x2 pixels, those that LPIPS compares besides.
+    """Reduces an image to the sizes of a pyramid by averages of 2x2 pixels, its own size first.
 
-    The last, one halving below these, is for the mean absolute error: 1024, 512, 256, 128, 64, 32 and 16.
+    LPIPS compares all but the last size, which is for the mean absolute error. An image of 1024 pixels gives 1024, 512,
+    256, 128, 64, 32 and 16.
     """
     images = [image]
     while len(images) <= LEVELS and (len(images) == 1 or images[-1].shape[0] > SMALLEST):
@@ -124,7 +126,7 @@ def halvings(image: Float[Array, "n n *c"]) -> tuple[Float[Array, "_ _ *c"], ...
 
 
 def _mask(degradation: Degradation, shape: tuple[int, ...]) -> Float[Array, "h w"] | None:
-    """1 where a pixel is observed, 0 where it is missing; None if none can be."""
+    """Returns 1 where a pixel is observed and 0 where it is missing, or None if no pixel can be missing."""
     blank = jnp.zeros(shape)
     hidden = degradation.hide_missing(blank)
     return None if hidden is blank else jnp.where(jnp.any(hidden != 0, -1), 0.0, 1.0)

@@ -43,9 +43,9 @@ def dense(
 def dense_per_output(
     x: Float[Array, "rows i"], kernel: Float[Array, "i o"], bias: Float[Array, " o"], *, lr_multiplier: float = 1.0
 ) -> Float[Array, " o"]:
-    """The dense layer of the W++ space: output k is computed from row k of `x`, which has a row per output or more.
+    """Applies the dense layer of the W++ space, which computes output k from row k of `x`.
 
-    With equal rows it is `dense`. The other arguments are those of `dense`.
+    There is a row for every output, or more. With equal rows this is `dense`, which explains the other arguments.
 
     References:
       Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Sec. 3.1, arXiv 2302.06733.

@@ -33,7 +33,7 @@ LONGEST_CHUNK = 1000
 
 
 OF_THE_OBJECTIVE = 0xFFFF_FFFF
-"""Folded into a key for what the objective draws; steps, which are folded in for the jitter, are fewer."""
+"""This number is folded into the key of the objective's draws. Steps, folded in for the jitter, are fewer."""
 
 
 class LossTerms(NamedTuple):
@@ -177,8 +177,8 @@ def next_phase(
 
     Args:
       generator: the network.
-      ended, state: the constants of the phase before, and the state it ended with.
-      config: those of the phase that begins.
+      ended, state: the constants of the phase before, and the state that it ended with.
+      config: the constants of the phase that begins.
     """
     result, _ = kept(ended, state)
     return _begin(generator, result, config, step=jnp.asarray(state.step), earlier=(*state.earlier, result))
@@ -192,7 +192,7 @@ def _begin(
     step: Int[Array, ""],
     earlier: tuple[Latents, ...],
 ) -> InversionState:
-    """The state before the first step of a phase."""
+    """Makes the state before the first step of a phase."""
     shape = latents_lib.space_shape(config.latent_space, generator.config)
     latents = latents._replace(w=latents_lib.extend(latents.w, shape))
     moments = _optimizer(config.program()).init(latents)
@@ -200,7 +200,7 @@ def _begin(
 
 
 def kept(config: InversionConfig, state: InversionState) -> tuple[Latents, Int[Array, ""]]:
-    """The latents that an inversion, or a phase, returns, and the step (from 0) they were rendered in."""
+    """Returns the latents that are the result of an inversion or a phase, and the step (from 0) that rendered them."""
     latents, step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
     return jax.tree.map(jnp.asarray, (latents, step))
 

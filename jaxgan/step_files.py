@@ -1,4 +1,4 @@
-"""The state of a loop on disk, by its step: one Orbax checkpoint at a time, of arrays under names others can read."""
+"""Keeps the state of a loop on disk: one Orbax checkpoint at a time, of arrays under names that others can read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def save(folder: str | Path, step: int, tree: Any) -> None:
     """Saves a pytree of arrays; what was saved before goes once the new checkpoint is complete.
 
     Args:
-      folder: of the checkpoints, made if needed.
-      step: of the loop; nothing is written if it is there already.
-      tree: {"state": ..., ...}.
+      folder: the folder of the checkpoints, which is made if needed.
+      step: the step of the loop. Nothing is written if its checkpoint is there already.
+      tree: the arrays, as {"state": ..., ...}.
     Raises:
       OSError: it cannot be written; what was saved before is untouched.
     """
@@ -38,8 +38,12 @@ def save(folder: str | Path, step: int, tree: Any) -> None:
 
 
 def load(folder: str | Path) -> tuple[int, dict[str, np.ndarray]] | None:
-    """Loads what was saved last: its step, and its arrays by their names; None if nothing was saved yet.
+    """Loads the last checkpoint.
 
+    Args:
+      folder: the folder given to `save`.
+    Returns:
+      The step and the arrays by their names; None if nothing was saved yet.
     Raises:
       CheckpointError: the checkpoint cannot be read.
     """
@@ -60,9 +64,9 @@ def fill(tree: Any, arrays: dict[str, np.ndarray], folder: str | Path) -> Any:
     """Puts loaded arrays into a pytree of shapes.
 
     Args:
-      tree: of arrays or `jax.ShapeDtypeStruct`s.
-      arrays: of `load`.
-      folder: for the message.
+      tree: a pytree of arrays or `jax.ShapeDtypeStruct`s.
+      arrays: the arrays that `load` returned.
+      folder: the folder that an error names.
     Raises:
       CheckpointError: arrays are missing, too many, misshapen or hold NaN.
     """
@@ -84,7 +88,7 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
 
 
 def _by_name(tree: Any) -> dict[str, Any]:
-    """The leaves as {"state.latents.w": leaf, ...}, in their order in the tree."""
+    """Names the leaves as {"state.latents.w": leaf, ...}, in their order in the tree."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 

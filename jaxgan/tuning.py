@@ -1,4 +1,4 @@
-"""Pivotal tuning: the weights of the synthesis network give way until a found latent renders what was observed.
+"""Implements pivotal tuning: the weights of a synthesis network are trained until a found latent fits the observation.
 
 References:
   Roich et al., "Pivotal Tuning for Latent-based Editing of Real Images", 2021, arXiv 2106.05744.
@@ -29,10 +29,10 @@ from jaxgan.latents import NoiseMaps
 from jaxgan.lpips import LPIPS, Features, distance
 
 LONGEST_CHUNK = 1000
-"""Steps that a call of `run_chunk` has room for the losses of."""
+"""A call of `run_chunk` has room for the losses of so many steps."""
 
 Weights = dict[str, Float[Array, "..."]]
-"""{"b4/conv1/kernel": array, ...}: what is trained of a synthesis network."""
+"""The trained arrays of a synthesis network, as {"b4/conv1/kernel": array, ...}."""
 
 
 @pytree
@@ -41,12 +41,12 @@ class TuningConfig:
     """The constants of pivotal tuning; a pytree, whose numbers a compiled tuning takes any values of.
 
     Attributes:
-      steps: the most there are.
+      steps: the largest number of steps.
       learning_rate, adam_b1, adam_b2, adam_eps: Adam's constants.
-      stop_at: LPIPS to the observation at which it stops; the paper's .06 is of another network than VGG16.
-      locality_weight: weight of the loss that keeps the rest of the network as it was.
-      locality_distance: how far from the pivot that is looked after, in the direction of a random w.
-      feature_size: larger images are averaged down to this size before they are compared.
+      stop_at: the LPIPS distance to the observation at which the tuning stops; the paper's .06 is that of AlexNet.
+      locality_weight: the weight of the loss that keeps the network as it was beside the pivot.
+      locality_distance: the distance from the pivot, in the direction of a random w, at which that loss compares.
+      feature_size: the size that larger images are averaged down to before they are compared.
     """
 
     steps: int = 350
@@ -75,11 +75,11 @@ class TuningConfig:
 
 
 class Pivot(NamedTuple):
-    """The latents that the tuned network is to render the observation from; they stay fixed.
+    """The fixed latents that the tuned network is to render the observation from.
 
     Attributes:
-      ws: `[num_ws, w_dim]`, or `[num_ws, rows, w_dim]` of the W++ space.
-      noise: one map per convolution.
+      ws: the latents `[num_ws, w_dim]`, or `[num_ws, rows, w_dim]` of the W++ space.
+      noise: one noise map per convolution.
     """
 
     ws: Float[Array, "num_ws *rows w_dim"]
@@ -87,12 +87,12 @@ class Pivot(NamedTuple):
 
 
 class TuningTerms(NamedTuple):
-    """What a step minimised.
+    """The terms of the loss that a step minimised.
 
     Attributes:
-      total: the others, of which the locality counts `locality_weight` times.
-      perceptual, squared_error: LPIPS and mean squared error between the degraded image and the observation.
-      locality: their sum between the tuned and the untuned network's image of a latent beside the pivot.
+      total: the sum of the others, of which the locality counts `locality_weight` times.
+      perceptual, squared_error: LPIPS and the mean squared error between the degraded image and the observation.
+      locality: the same two, summed, between the tuned and the untuned network's image of a latent beside the pivot.
     """
 
     total: Float[Array, "*n"]
@@ -105,9 +105,9 @@ class TuningState(NamedTuple):
     """Everything that changes from step to step.
 
     Attributes:
-      step: steps done.
-      is_done: LPIPS is as low as was asked for; the last step changed nothing.
-      weights: those of the tuned network.
+      step: the number of steps done.
+      is_done: whether LPIPS is as low as was asked for. The step that found it changed no weight.
+      weights: the weights of the tuned network.
       optimizer: Adam's moments.
     """
 
@@ -118,20 +118,25 @@ class TuningState(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The observation as it is compared: the image at the size of features, and its features."""
+    """An observation as it is compared.
+
+    Attributes:
+      image: the image, at most as large as the feature size.
+      features: its LPIPS features.
+    """
 
     image: Float[Array, "_ _ 3"]
     features: Features
 
 
 class TuningResult(NamedTuple):
-    """Outcome of a tuning.
+    """The outcome of a tuning.
 
     Attributes:
-      generator: a network of its own; the one that was given is as it was.
-      image: what it makes of the pivot, `[H, W, 3]`, not degraded, not clipped.
+      generator: the tuned network, a copy of the one that was given.
+      image: its image of the pivot, `[H, W, 3]`, neither degraded nor clipped.
       losses: every term of every step, each `[steps]`.
-      state: where it ended.
+      state: the state that the tuning ended in.
     """
 
     generator: Generator
@@ -156,17 +161,19 @@ def tune(
     """Trains a copy of a generator until the image of fixed latents, degraded, looks like an observed image.
 
     Args:
-      generator: the network that the latents were found with, unchanged.
+      generator: the network that the latents were found with, which stays as it is.
       lpips: the distance.
       observed: the (already degraded) image in [-1, 1], RGB at the generator's resolution.
-      degradation: the operator assumed to have made it.
-      pivot: `Pivot(result.ws, result.noise)` of an inversion.
-      config: constants of the optimisation.
-      key: of the latents beside the pivot.
-      resume_from: state and losses that an earlier call with the same arguments passed to `on_chunk`; the run continues
-        to the bit-identical result. `tuning_files` saves and loads them.
-      chunk_steps: steps between two returns to Python.
-      on_chunk: called after every chunk with the state and all losses so far.
+      degradation: the operator that is assumed to have made the observed image.
+      pivot: the latents, `Pivot(result.ws, result.noise)` of an inversion.
+      config: the constants of the optimisation.
+      key: the key of the random latents beside the pivot.
+      resume_from: the state and losses that an earlier call with the same arguments passed to `on_chunk`. The run
+        continues to the bit-identical result. `tuning_files` saves and loads them.
+      chunk_steps: the number of steps between two returns to Python.
+      on_chunk: a function that is called after every chunk with the state and all losses so far.
+    Returns:
+      The tuned network, its image and the losses.
     Raises:
       ValueError: the observation does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
@@ -201,14 +208,14 @@ def tune_batch(
 ) -> list[TuningResult]:
     """Tunes a copy of the generator for each of several images, all at once.
 
-    Each image takes about four times the memory of the synthesis network's weights besides that of its step: for a
-    network of 1024x1024 pixels 0.5 GB.
+    Beside the memory of its step, each image takes about four times that of the synthesis network's weights, which is
+    0.5 GB for a network of 1024x1024 pixels.
 
     Args:
-      generator, lpips, config, chunk_steps: as in `tune`.
-      observed: the images.
+      generator, lpips, config, chunk_steps: the same as in `tune`.
+      observed: the observed images.
       degradations: one pytree whose leaves have a leading axis `n`.
-      pivots, keys: one per image; all pivots are of one latent space.
+      pivots, keys: one pivot and one key per image. All pivots are of one latent space.
     Returns:
       A result per image, each with the steps that it needed.
     Raises:
@@ -235,12 +242,12 @@ def _result(generator: Generator, pivot: Pivot, state: TuningState, terms: Tunin
 
 
 def _of(tree: Any, index: int) -> Any:
-    """One image's part of what is stacked."""
+    """Takes the part of one image out of stacked arrays."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def _longer(terms: TuningTerms, chunk: TuningTerms, done: int) -> TuningTerms:
-    """The losses with those of a chunk, of which so many steps were done.
+    """Appends the losses of a chunk, of which so many steps were done.
 
     Raises:
       FloatingPointError: one is not finite.
@@ -257,23 +264,23 @@ def _no_terms(length: int) -> TuningTerms:
 
 
 def initial_state(generator: Generator, config: TuningConfig) -> TuningState:
-    """The network's own weights, and no step done."""
+    """Returns the state before the first step, with the network's own weights."""
     weights = weights_of(generator.synthesis)
     return TuningState(jnp.int32(0), jnp.bool_(False), weights, _adam(config).init(weights))
 
 
 def has_ended(config: TuningConfig, state: TuningState) -> bool:
-    """Whether it is as near as was asked for, or has had all its steps."""
+    """Tells whether a tuning is as near as was asked for, or has had all its steps."""
     return bool(state.is_done) or int(state.step) >= config.steps
 
 
 def weights_of(synthesis: SynthesisNetwork) -> Weights:
-    """The weights of a synthesis network that are trained; stored noise maps are none."""
+    """Returns the weights of a synthesis network that are trained; stored noise maps are not among them."""
     return flatten_dict(nnx.to_pure_dict(nnx.state(synthesis, nnx.Param)), sep="/")
 
 
 def with_weights(generator: Generator, weights: Mapping[str, Array]) -> Generator:
-    """A copy of a generator with other weights in its synthesis network."""
+    """Copies a generator, with other weights in its synthesis network."""
     graphdef, state = nnx.split(generator.synthesis)
     state = jax.tree.map(lambda leaf: leaf, state)
     nnx.replace_by_pure_dict(state, unflatten_dict(dict(weights), sep="/"))
@@ -294,10 +301,12 @@ def run_chunk(
     config: TuningConfig,
     chunk_steps: Int[ArrayLike, ""],
 ) -> tuple[TuningState, TuningTerms]:
-    """Runs steps without returning to Python, as many as are left at most; under `jax.vmap` one network per image.
+    """Runs steps without returning to Python, at most as many as are left.
+
+    Under `jax.vmap` each image has a network of its own.
 
     Returns:
-      The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
+      The state after the steps, and their losses of shape `[LONGEST_CHUNK]`, which are zero after the last step.
     """
     prepared = partial(prepare, platform=jax.default_backend(), batch=1)
     lpips, untuned = prepared(lpips), prepared(generator)
@@ -328,7 +337,7 @@ _run_chunks = jax.jit(jax.vmap(run_chunk, (None, None, 0, 0, 0, 0, 0, None, None
 
 
 def _after(state: TuningState, gradient: Weights, is_done: Bool[Array, ""], config: TuningConfig) -> TuningState:
-    """The state after a step; one that finds nothing left to do changes no weight."""
+    """Returns the state after a step. A step that finds nothing left to do changes no weight."""
     updates, moments = _adam(config).update(gradient, state.optimizer)
     weights = jax.tree.map(lambda weight, update: weight - config.learning_rate * update, state.weights, updates)
     weights, moments = jax.tree.map(
@@ -346,12 +355,13 @@ def loss_terms(
     key: PRNGKeyArray,
     config: TuningConfig,
 ) -> TuningTerms:
-    """The loss of a tuned network, all terms.
+    """Computes all terms of the loss of a tuned network.
 
     Args:
-      networks: the untuned and the tuned one.
-      lpips, degradation, target, pivot, config: as in `tune`.
-      key: of the latent beside the pivot.
+      networks: the untuned and the tuned network.
+      lpips, degradation, pivot, config: the same as in `tune`.
+      target: the observation as it is compared.
+      key: the key of the latent beside the pivot.
     """
     untuned, tuned = networks
     size = config.feature_size
@@ -368,13 +378,13 @@ def loss_terms(
 def beside_pivot(
     generator: Generator, ws: Float[Array, "num_ws *rows w_dim"], far: Float[ArrayLike, ""], key: PRNGKeyArray
 ) -> Float[Array, "num_ws *rows w_dim"]:
-    """Latents at a distance from others, in the direction of a random w; of each latent if there are several.
+    """Moves latents, each by the same distance, towards a random w.
 
     Args:
-      generator: its mapping network draws the w, of a random class if it has any.
-      ws: the others.
+      generator: the network whose mapping gives the w, of a random class if it has classes.
+      ws: the latents.
       far: the distance.
-      key: of the draw.
+      key: the key of the random w.
     """
     config = generator.config
     of_z, of_class = jax.random.split(key)
@@ -388,11 +398,12 @@ def beside_pivot(
 def interpolate(
     generators: tuple[Generator, Generator], pivots: tuple[Pivot, Pivot], t: float
 ) -> tuple[Generator, Pivot]:
-    """Between two tuned networks and their pivots: latents, noise maps and weights together, linearly.
+    """Interpolates linearly between two tuned networks and their pivots: latents, noise maps and weights together.
 
     Args:
-      generators, pivots: both tuned from the same network; latents are extended into the larger space of the two.
-      t: 0 gives the first, 1 the second.
+      generators, pivots: two networks that were tuned from the same one, and their pivots. Latents are extended into
+        the larger space of the two.
+      t: the share of the second; 0 gives the first.
     """
     first, second = (weights_of(generator.synthesis) for generator in generators)
     ends = (_with_rows(pivot, max(pivot.ws.ndim for pivot in pivots), generators[0]) for pivot in pivots)
@@ -401,7 +412,7 @@ def interpolate(
 
 
 def _with_rows(pivot: Pivot, ndim: int, generator: Generator) -> Pivot:
-    """A pivot in the W+ or W++ space, whose latents have 2 or 3 axes."""
+    """Extends a pivot into the W+ or W++ space, whose latents have 2 or 3 axes."""
     space: latents_lib.LatentSpace = "w_plus_plus" if ndim == 3 else "w_plus"
     return pivot._replace(ws=latents_lib.extend(pivot.ws, latents_lib.space_shape(space, generator.config)))
 

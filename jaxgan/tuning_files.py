@@ -1,4 +1,4 @@
-"""A tuning on disk, so that it can go on to the same bits, and the tuned network as a folder of its own."""
+"""Keeps a tuning on disk, so that it can go on to the same bits, and writes the tuned network as a folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def save_tuning(folder: str | Path, state: TuningState, losses: TuningTerms) -> 
     """Saves how far a tuning has come; what was saved before goes once the new checkpoint is complete.
 
     Args:
-      folder: of the checkpoints, made if needed.
-      state, losses: what `on_chunk` was given.
+      folder: the folder of the checkpoints, which is made if needed.
+      state, losses: the arguments that `on_chunk` was called with.
     Raises:
       OSError: it cannot be written; what was saved before is untouched.
     """
@@ -29,13 +29,13 @@ def save_tuning(folder: str | Path, state: TuningState, losses: TuningTerms) -> 
 def load_tuning(
     folder: str | Path, generator: Generator, config: TuningConfig
 ) -> tuple[TuningState, TuningTerms] | None:
-    """Loads what was saved last, for `resume_from`.
+    """Loads the last checkpoint of a tuning, for `resume_from`.
 
     Args:
-      folder: given to `save_tuning`.
-      generator, config: those of the tuning.
+      folder: the folder given to `save_tuning`.
+      generator, config: the network and the constants of the tuning.
     Returns:
-      State and losses; None if nothing was saved yet.
+      The state and the losses; None if nothing was saved yet.
     Raises:
       CheckpointError: the checkpoint cannot be read, is of another network, or holds NaN.
     """
@@ -53,9 +53,9 @@ def save_tuned(folder: str | Path, generator: Generator, pivot: Mapping[str, Any
     """Writes a tuned network as `load_generator` reads it and `python -m convert export` takes it.
 
     Args:
-      folder: must not exist.
-      generator: of `tuning.tune`.
-      pivot: JSON-able facts of the latents that it renders the observation from, kept in config.json.
+      folder: the folder, which must not exist.
+      generator: the network of a `TuningResult`.
+      pivot: JSON-able facts about the latents that the network was tuned for, which config.json keeps.
     Raises:
       CheckpointError: the folder exists.
     """

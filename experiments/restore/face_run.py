@@ -39,13 +39,13 @@ class Work:
       key: of its randomness.
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
-      tuning: settings of the tuning that follows the inversion; None for none.
+      tuning: the settings of the tuning that follows the inversion; None for none.
       reached: state and losses that an earlier process left; None at the beginning.
       progress: reached by this process since; None until its first chunk.
       tuned: what the tuning has reached; None before its first chunk.
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
       fidelity: of the restoration, see `jaxgan.restore`.
-      method: name of the inversion, by which the restoration finds what it knows of its errors.
+      method: the name of the inversion, by which the restoration finds what it knows of its errors.
     """
 
     run: RunFolder
@@ -67,12 +67,12 @@ class Work:
 
     @property
     def total_steps(self) -> int:
-        """Steps done, those of the tuning among them."""
+        """The number of steps done, those of the tuning among them."""
         return self.steps + (0 if self.tuned is None else len(self.tuned[1].total))
 
     @property
     def steps(self) -> int:
-        """Steps of the inversion done."""
+        """The number of steps of the inversion done."""
         if self.progress is not None:
             return self.progress.steps
         return 0 if self.reached is None else len(self.reached[1].total)

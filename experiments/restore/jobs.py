@@ -37,8 +37,8 @@ class Job:
       path: the file.
       folder: where its results go; its name is that of the photograph among others.
       damage, completion, faces, already_aligned, crop: as the user gave them.
-      method, inversion: name and settings of the inversion of every face.
-      tuning: settings of the tuning that follows it; None for none.
+      method, inversion: the name and the settings of the inversion of every face.
+      tuning: the settings of the tuning that follows it; None for none.
       seeds: one or more; each has a folder of its own if there are several.
       init: latents to begin with, see `latent_files.split`; None for a guess.
       paste_format: format of the whole photograph that is pasted together, None for none.
@@ -93,12 +93,12 @@ class Job:
 
     @property
     def steps_of_run(self) -> int:
-        """Steps of one face and seed, at most."""
+        """The largest number of steps of one face and seed."""
         return self.inversion.steps + (self.tuning.steps if self.tuning is not None else 0)
 
     @property
     def total_steps(self) -> int:
-        """Steps of one face with all its seeds, at most."""
+        """The largest number of steps of one face with all its seeds."""
         return self.steps_of_run * len(self.seeds)
 
 

@@ -11,7 +11,7 @@ from experiments.restore.face_run import Work
 from experiments.runs import report
 
 SPACES = {"w": "W", "w_plus": "W+", "w_plus_plus": "W++"}
-"""Names of the latent spaces in papers."""
+"""Papers call the latent spaces so."""
 
 
 class Progress:

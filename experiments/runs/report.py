@@ -34,12 +34,12 @@ TILE = 256
 
 
 class Phase(NamedTuple):
-    """What a phase before the last one reached.
+    """The result of a phase before the last one.
 
     Attributes:
-      latents: its result.
-      image: the generator's, `[H, W, 3]`.
-      degraded_again: the image after the assumed degradation.
+      latents: the latents.
+      image: the generator's image of them, `[H, W, 3]`.
+      degraded_again: that image after the assumed degradation.
     """
 
     latents: Latents
@@ -64,12 +64,12 @@ class Restoration(NamedTuple):
 
 
 class Tuned(NamedTuple):
-    """What the tuned network made of the inversion's latents.
+    """The result of a tuning.
 
     Attributes:
-      result: the tuned network, its image and its losses.
-      degraded_again: its image after the assumed degradation.
-      restoration: what was observed, completed by its image; None where nothing was missing.
+      result: the tuned network, its image of the inversion's latents and its losses.
+      degraded_again: that image after the assumed degradation.
+      restoration: what was observed, completed by that image; None where nothing was missing.
     """
 
     result: TuningResult
@@ -101,8 +101,8 @@ def write(
       restoration: None where nothing was missing.
       lpips: for the metrics.
       method: the settings, for the weights of the loss terms.
-      earlier: results of the phases before the last one.
-      tuned: result of the tuning that followed; None for none.
+      earlier: the results of the phases before the last one.
+      tuned: the result of the tuning that followed; None for none.
     Returns:
       The metrics and facts that belong into config.json.
     """
@@ -216,7 +216,7 @@ def _label(name: str, measured: dict[str, dict[str, Any]]) -> str:
 
 
 def objective_name(config: InversionConfig, resolution: int) -> str:
-    """What the phase of an inversion compares images of a resolution by."""
+    """Names the distance by which the phase of an inversion compares images of a resolution."""
     size = lpips_size(resolution, config.feature_size)
     return f"LPIPS pyramid from {size} px" if config.objective == "pyramid" else lpips_name(size)
 

@@ -1,4 +1,4 @@
-"""Between two faces: latents, noise maps and, of networks tuned for them, weights, together and linearly.
+"""Shows the way between two faces: latents, noise maps and the weights of tuned networks, moved together.
 
 References:
   Roich et al., "Pivotal Tuning for Latent-based Editing of Real Images", 2021, arXiv 2106.05744 (Fig. 9).
@@ -22,13 +22,13 @@ from jaxgan.generator import as_rgb
 from jaxgan.tuning import Pivot, TuningConfig
 
 PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the second face."""
+"""The figure shows these shares of the second face."""
 STEPS_PER_STEP = 350 / 150
-"""Steps of the tuning for each step of the inversion: the paper's for the default ones of this project."""
+"""The tuning has so many steps for each step of the inversion, which are the paper's 350 for the default 150."""
 
 
 def study(setup: Setup) -> Findings:
-    """The first two faces, before and after tuning.
+    """Moves from the first face to the second, before and after tuning.
 
     Raises:
       UserError: there are fewer.
