@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from experiments import cli
 from experiments.options import KnownTask, LoopOptions, default, in_group
 
-Method = Literal["jaxgan", "projector", "classical"]
+Method = Literal["default", "projector", "robust", "tuned", "classical"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,10 @@ class EvaluateOptions:
     """Folder to write; rows of an earlier run with the same settings are kept."""
     task: tuple[KnownTask, ...] = ("invert", "inpaint", "deblur", "colorize")
     """Tasks to evaluate: these, upsample, denoise and dejpeg."""
-    method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
-    """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
+    method: tuple[Method, ...] = ("default", "projector", "classical")
+    """This project's loop, the projector of StyleGAN2, robust, tuned (after this project's loop), or scikit-image's."""
+    tune_steps: int = 350
+    """The most steps of the tuning."""
     images: str = "samples:8"
     """`samples:N` of the network itself, an .npz with uint8 `images` of aligned faces, or a folder of photographs."""
     already_aligned: bool = False
@@ -47,13 +49,13 @@ class EvaluateOptions:
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
     """First seed of the noise maps and of the jitter; also that of the brush strokes."""
-    loop: Annotated[LoopOptions, in_group("optimisation", "How the method jaxgan searches.")] = dataclasses.field(
-        default_factory=LoopOptions
+    loop: Annotated[LoopOptions, in_group("optimisation", "How the methods default and tuned search.")] = (
+        dataclasses.field(default_factory=LoopOptions)
     )
     fidelity: float = 0.0
     """Fidelity of the restorations: 0 looks best, 1 has the least squared error."""
     write_spectrum: Annotated[Path | None, default("none")] = None
-    """Only measure the spectrum of the reconstructions' error, which restorations need, and write it to this file."""
+    """Only measure the spectrum of the first --method's errors, which its restorations need, into this file."""
 
 
 def run(options: EvaluateOptions) -> list[dict[str, Any]]:
@@ -67,6 +69,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
     from experiments import networks
     from experiments.measure import evaluation, face_sets, spectrum, tables
     from jaxgan import files
+    from jaxgan.tuning import TuningConfig
 
     generator, lpips = networks.load(options.model, tasks=options.task)
     faces = face_sets.load(options.images, generator, count=options.count, already_aligned=options.already_aligned)
@@ -74,16 +77,24 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
         generator, lpips, faces, batch_size=options.batch_size, fidelity=options.fidelity
     )
     if options.write_spectrum is not None:
-        spectrum.write(options.write_spectrum, evaluator, options.loop.config, seed=options.seed)
+        method = options.method[0]
+        spectrum.write(
+            options.write_spectrum,
+            evaluator,
+            lambda task: evaluation.settings(method, options.loop, task),
+            method=method,
+            seed=options.seed,
+        )
         return []
     table = tables.Table(options.output, dataclasses.asdict(options))
     try:
         for task in options.task:
             for method in options.method:
                 if not table.has(task, method):
-                    settings = evaluation.settings(method, options.loop.config(task))
+                    settings = evaluation.settings(method, options.loop, task)
                     seeds = range(options.seed, options.seed + options.restarts)
-                    rows, pictures = evaluator.evaluate(task, method, settings, seeds)
+                    tuning = TuningConfig(steps=options.tune_steps) if method == "tuned" else None
+                    rows, pictures = evaluator.evaluate(task, method, settings, seeds, tuning)
                     table.add(rows)
                     kept = [row for row in rows if row["kept"]]
                     tables.write_sheet(options.output / f"{task}-{method}.png", kept, pictures)
@@ -102,15 +113,21 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
 def _problems(options: EvaluateOptions) -> list[str]:
     problems = [
         f"--{name.replace('_', '-')} is {value}; expected 1 or more."
-        for name, value in (("batch_size", options.batch_size), ("restarts", options.restarts))
-        if value < 1
+        for name in ("batch_size", "restarts", "tune_steps")
+        if (value := getattr(options, name)) < 1
     ]
     if not 0 <= options.fidelity <= 1:
         problems.append(f"--fidelity is {options.fidelity}; expected a number from 0 to 1.")
+    if not options.method:
+        problems.append("--method: expected one or more.")
+    elif options.write_spectrum is not None and options.method[0] == "classical":
+        problems.append("--write-spectrum measures a method that inverts, but the first --method is classical.")
     try:
         options.loop.config("invert")
     except ValueError as error:
         problems.append(str(error))
+    if "robust" in options.method and options.loop.steps is not None and options.loop.steps < 3:
+        problems.append(f"--steps is {options.loop.steps}; the method robust takes 3 or more.")
     return problems
 
 

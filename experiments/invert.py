@@ -122,6 +122,7 @@ def _settings(options: InvertOptions) -> dict[str, object]:
         "faces": dataclasses.asdict(options.faces),
         "damage": dataclasses.asdict(options.damage),
         "completion": dataclasses.asdict(options.completion),
+        "approach": dataclasses.asdict(options.approach),
         "loop": dataclasses.asdict(options.loop),
         "seeds": options.seeds.all,
         "init": options.seeds.init,

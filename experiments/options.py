@@ -14,6 +14,8 @@ import tyro
 
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
+    from jaxgan.methods import Method
+    from jaxgan.tuning import TuningConfig
 
 KnownTask = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
 Task = Literal[KnownTask, "own"]
@@ -166,18 +168,48 @@ class Networks:
     """Folder written by `python -m convert lpips`."""
 
 
+MethodName = Literal["default", "projector", "robust"]
+
+OF_ALL_METHODS = ("steps", "precision")
+"""Every method has these loop options; the others belong to the default method."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Approach:
+    """The method of the inversion, and what follows it."""
+
+    method: MethodName = "default"
+    """This project's loop, StyleGAN2's projector, or robust: W, then W+, then W++ (phases/ keeps the first two)."""
+    tune: bool = False
+    """Then train a copy of the network, tuned_network/, on what was observed; writes tuned_restoration.png, too."""
+    tune_steps: Annotated[int | None, default("350")] = None
+    """The most steps of --tune, which stops early at an LPIPS of 0.03."""
+
+    def tuning(self) -> TuningConfig | None:
+        """Returns the constants of the tuning, or None if none is asked for.
+
+        Raises:
+          ValueError: there is no step.
+        """
+        from jaxgan.tuning import TuningConfig
+
+        if not self.tune:
+            return None
+        return TuningConfig() if self.tune_steps is None else TuningConfig(steps=self.tune_steps)
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopOptions:
     """How to optimise."""
 
-    steps: Annotated[int | None, default("150")] = None
-    """Optimisation steps."""
+    steps: Annotated[int | None, default("150, of projector 1000, of robust 450")] = None
+    """Optimisation steps; those of robust are shared by its three phases."""
     patience: Annotated[int | None, default("never")] = None
     """Stop a face when so many steps lowered the lowest loss by less than 1 %."""
     learning_rate: Annotated[float | None, default("0.1")] = None
     """Adam's largest step size."""
-    latent_space: Annotated[Literal["w", "w_plus"] | None, default("w_plus")] = None
-    """One latent for all layers, or one per layer."""
+    latent_space: Annotated[Literal["w", "w_plus", "w_plus_plus"] | None, default("w_plus")] = None
+    """One latent for all layers, one per layer, or one per channel of every layer."""
     latent_dist_reg_weight: Annotated[float | None, default("3 for colorize, 0 for invert, else 1")] = None
     """Weight of the squared distance of w from the mean latent."""
     noise_reg_weight: Annotated[float | None, default("1e5")] = None
@@ -193,17 +225,37 @@ class LoopOptions:
         """
         from jaxgan.inversion_config import InversionConfig
 
-        chosen = {
-            "steps": self.steps,
-            "patience": self.patience,
-            "learning_rate": self.learning_rate,
-            "latent_space": self.latent_space,
-            "latent_dist_reg_weight": self.latent_dist_reg_weight,
-            "noise_reg_weight": self.noise_reg_weight,
-            "precision": self.precision,
-        }
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return dataclasses.replace(InversionConfig.for_task(task), **given)
+        return dataclasses.replace(InversionConfig.for_task(task), **self._given())
+
+    def method(self, name: MethodName, task: Task) -> Method:
+        """Makes a method for a task, with what the user set in place of its defaults.
+
+        Raises:
+          ValueError: a value is out of range, or is of another method.
+        """
+        from jaxgan.inversion_config import InversionConfig
+        from jaxgan.methods import Method
+
+        if name == "default":
+            return Method.of(self.config(task))
+        given = self._given()
+        if others := [option for option in given if option not in OF_ALL_METHODS]:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in others)
+            raise ValueError(f"{flags}: the method {name} has its own; leave it out, or use --method default.")
+        steps = {} if self.steps is None else {"steps": self.steps}
+        if name == "robust" and self.steps is not None and self.steps < 3:
+            raise ValueError(f"--steps is {self.steps}; the method robust takes 3 or more, one for each of its phases.")
+        method = Method.robust(**steps) if name == "robust" else Method.of(InversionConfig.reference(**steps))
+        chosen = {} if self.precision is None else {"precision": self.precision}
+        return Method(tuple(dataclasses.replace(phase, **chosen) for phase in method.phases))
+
+    def of_all_methods(self) -> LoopOptions:
+        """Keeps the options that every method has, and leaves the others at their defaults."""
+        return LoopOptions(**{name: getattr(self, name) for name in OF_ALL_METHODS})
+
+    def _given(self) -> dict[str, Any]:
+        """Collects what the user set."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +268,7 @@ class Seeds:
     """Several seeds: each gets a folder seed-S, and the one that comes nearest to the observation is the result."""
     restarts: int = 1
     """Try so many seeds, counted from --seed, as --seeds does."""
-    init: Annotated[str | None, default("a guess from samples of the network")] = None
+    init: Annotated[str | None, default("a guess from samples; projector and robust: the mean")] = None
     """Latents to begin with: latents.npz of a run, projected_w.npz, or a .pt; FILE:N takes the N-th of several."""
 
     @property
@@ -264,6 +316,7 @@ class InvertOptions:
     photographs: Annotated[Photographs, PHOTOGRAPH] = Photographs()
     faces: Annotated[FaceChoice, PHOTOGRAPH] = FaceChoice()
     networks: Annotated[Networks, in_group("network", "The networks that make and compare faces.")] = Networks()
+    approach: Annotated[Approach, OPTIMISATION] = Approach()
     loop: Annotated[LoopOptions, OPTIMISATION] = LoopOptions()
     seeds: Annotated[Seeds, OPTIMISATION] = Seeds()
     machines: Annotated[Machines, in_group("batches", "How many faces are inverted at once, and where.")] = Machines()

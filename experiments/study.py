@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from experiments.studies.setup import Findings, Row
 
 Name = Literal[
-    "latent-weight", "steps", "kernel", "mismatch", "colour", "mask", "latent-space", "fewer-steps", "restoration"
+    "latent-weight",
+    "steps",
+    "kernel",
+    "mismatch",
+    "colour",
+    "mask",
+    "latent-space",
+    "fewer-steps",
+    "restoration",
+    "interpolation",
 ]
 QUICK_STEPS, QUICK_COUNT = 60, 3
 TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight", "restoration"), ("colorize",))

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from experiments.options import Completion, Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
+from experiments.options import Approach, Completion, Damage, FaceChoice, InvertOptions, Machines, Output, Seeds
 
 
 def validate(options: InvertOptions, *, photograph_count: int = 1, device_count: int = 1) -> list[str]:
@@ -22,6 +22,7 @@ def validate(options: InvertOptions, *, photograph_count: int = 1, device_count:
         *_of_completion(options.completion, options.damage),
         *of_faces(options.faces, photograph_count=photograph_count),
         *_of_photographs(options),
+        *_of_approach(options.approach),
         *_of_loop(options),
         *_of_seeds(options.seeds, photograph_count),
         *_of_output(options.output),
@@ -241,9 +242,17 @@ def shard(text: str) -> tuple[int, int]:
     return index, count
 
 
+def _of_approach(approach: Approach) -> list[str]:
+    if approach.tune_steps is None:
+        return []
+    if not approach.tune:
+        return ["--tune-steps belongs to --tune; add that, or leave it out."]
+    return [f"--tune-steps is {approach.tune_steps}; expected 1 or more."] if approach.tune_steps < 1 else []
+
+
 def _of_loop(options: InvertOptions) -> list[str]:
     try:
-        options.loop.config(options.damage.hardest_task)
+        options.loop.method(options.approach.method, options.damage.hardest_task)
     except ValueError as error:
         return [str(error)]
     return []

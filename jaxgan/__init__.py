@@ -24,10 +24,13 @@ from jaxgan.inversion import InversionResult, invert, invert_batch
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_files import load_inversion, save_inversion
 from jaxgan.lpips import LPIPS
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms, Prior, make_prior
 from jaxgan.restoration import HasInverse, Knowledge, has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
+from jaxgan.tuning import Pivot, TuningConfig, TuningResult, tune, tune_batch
+from jaxgan.tuning_files import load_tuning, save_tuned, save_tuning
 
 __all__ = [
     "JPEG",
@@ -49,10 +52,14 @@ __all__ = [
     "Knowledge",
     "LossTerms",
     "Mask",
+    "Method",
     "MotionBlur",
+    "Pivot",
     "Pooling",
     "Prior",
     "Spectrum",
+    "TuningConfig",
+    "TuningResult",
     "UserError",
     "check_degradation",
     "default_degradation",
@@ -64,6 +71,7 @@ __all__ = [
     "load_generator",
     "load_inversion",
     "load_lpips",
+    "load_tuning",
     "make_prior",
     "masks",
     "measure_spectrum",
@@ -72,4 +80,8 @@ __all__ = [
     "restore",
     "save_generator",
     "save_inversion",
+    "save_tuned",
+    "save_tuning",
+    "tune",
+    "tune_batch",
 ]

@@ -44,8 +44,9 @@ class Dense(nnx.Module):
         self.kernel = nnx.Param(jax.random.normal(rngs.params(), (in_features, out_features)) / lr_multiplier)
         self.bias = nnx.Param(jnp.full(out_features, bias / lr_multiplier, jnp.float32))
 
-    def __call__(self, x: Float[Array, " i"]) -> Float[Array, " o"]:
-        return ops.dense(x, self.kernel[...], self.bias[...], lr_multiplier=self.lr_multiplier)
+    def __call__(self, x: Float[Array, "*rows i"]) -> Float[Array, " o"]:
+        dense = ops.dense if x.ndim == 1 else ops.dense_per_output
+        return dense(x, self.kernel[...], self.bias[...], lr_multiplier=self.lr_multiplier)
 
 
 class MappingNetwork(nnx.Module):
@@ -129,7 +130,7 @@ class SynthesisLayer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "h w i"],
-        w: Float[Array, " w_dim"],
+        w: Float[Array, "*rows w_dim"],
         noise: Float[Array, "H W"] | None,
         *,
         gain: float = 1.0,
@@ -162,7 +163,7 @@ class ToRGB(nnx.Module):
         self.kernel = nnx.Param(jax.random.normal(rngs.params(), (1, 1, in_channels, config.image_channels)))
         self.bias = nnx.Param(jnp.zeros(config.image_channels))
 
-    def __call__(self, x: Float[Array, "h w i"], w: Float[Array, " w_dim"]) -> Float[Array, "h w c"]:
+    def __call__(self, x: Float[Array, "h w i"], w: Float[Array, "*rows w_dim"]) -> Float[Array, "h w c"]:
         kernel = self.kernel[...][0, 0]  # [i, c]
         styles = self.affine(w) / math.sqrt(kernel.shape[0])
         # With three outputs the kernel is cheaper to modulate than `x`.
@@ -213,14 +214,14 @@ class SynthesisBlock(nnx.Module):
         self,
         x: Float[Array, "h w i"],
         image: Float[Array, "h w c"] | None,
-        ws: Float[Array, "rows w_dim"],
+        ws: Float[Array, "layers *rows w_dim"],
         noise: tuple[Float[Array, "H W"] | None, ...],
     ) -> tuple[Float[Array, "H W o"], Float[Array, "H W c"] | None]:
         """Runs the block.
 
         Args:
           x, image: the features and the image of the previous block; the first block takes `const` and None.
-          ws: one row per convolution of this block, then the row of its ToRGB.
+          ws: one w (or, in the W++ space, its rows) per convolution of this block, then that of its ToRGB.
           noise: one map, or None, per convolution.
         """
         if self.is_first:
@@ -251,7 +252,7 @@ class SynthesisNetwork(nnx.Module):
 
     def __call__(
         self,
-        ws: Float[Array, "num_ws w_dim"],
+        ws: Float[Array, "num_ws *rows w_dim"],
         noise: Noise = "const",
         *,
         dtype: DTypeLike = jnp.float32,
@@ -259,7 +260,8 @@ class SynthesisNetwork(nnx.Module):
         """Renders one image.
 
         Args:
-          ws: one latent per layer.
+          ws: one latent per layer or, in the W++ space, one per input channel of a layer, `[num_ws, rows, w_dim]` with
+            `config.w_plus_plus_rows`: style k of a layer is computed from its row k.
           noise: "const" for the stored maps, "none", or one map per convolution, coarse to fine.
           dtype: the format of the features and of the kernels of the 3x3 convolutions (see `jaxgan.precision`).
         Returns:
@@ -273,14 +275,14 @@ class SynthesisNetwork(nnx.Module):
 
     def block_outputs(
         self,
-        ws: Float[Array, "num_ws w_dim"],
+        ws: Float[Array, "num_ws *rows w_dim"],
         noise: Noise = "const",
         *,
         dtype: DTypeLike = jnp.float32,
     ) -> list[tuple[Float[Array, "h w o"], Float[Array, "h w c"] | None]]:
         """Lists the features and the image (None before the first ToRGB) after each block, coarse to fine."""
         config = self.config
-        if ws.shape != (config.num_ws, config.w_dim):
+        if ws.shape not in ((config.num_ws, config.w_dim), (config.num_ws, config.w_plus_plus_rows, config.w_dim)):
             raise ValueError(
                 f"ws has shape {ws.shape}; this generator (resolution {config.resolution}) takes "
                 f"({config.num_ws}, {config.w_dim}). For one w in all layers "

@@ -94,6 +94,11 @@ class GeneratorConfig:
         return 2 * len(self.block_resolutions)
 
     @property
+    def w_plus_plus_rows(self) -> int:
+        """The number of latents of a layer in the W++ space: the channels of the widest layer, but at least `w_dim`."""
+        return max(self.w_dim, *map(self.channels, self.block_resolutions))
+
+    @property
     def mapping_widths(self) -> tuple[int, ...]:
         """The number of outputs of each mapping layer, in order."""
         return (self.mapping_features or self.w_dim,) * (self.mapping_layers - 1) + (self.w_dim,)

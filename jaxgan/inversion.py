@@ -16,8 +16,9 @@ from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Image
-from jaxgan.latents import NoiseMaps
+from jaxgan.latents import Latents, NoiseMaps
 from jaxgan.lpips import LPIPS, check_size
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms, Prior
 
 
@@ -25,22 +26,24 @@ class InversionResult(NamedTuple):
     """The outcome of an inversion.
 
     Attributes:
-      ws: the latents, one per layer, `[num_ws, w_dim]`.
-      noise: the optimised noise maps; `generator.synthesis(ws, noise)` gives `image` and `alpha`.
+      ws: the latents, one per layer, `[num_ws, w_dim]`, or, in the W++ space, `[num_ws, rows, w_dim]`.
+      noise: the optimised noise maps, or the stored ones; `generator.synthesis(ws, noise)` gives `image` and `alpha`.
       image: the generator's image `[H, W, 3]`, nominally in [-1, 1] but not clipped, and not degraded.
       alpha: the alpha channel `[H, W]` of a network with 4 channels, else None.
       losses: every term of every step, each `[steps]`.
       returned_step: the step, from 0, whose latents these are; `steps` stands for those after the last step.
       state: the state in which the run ended; with it `invert` goes on if it is asked for more steps.
+      earlier: the results of the phases before the last one; `optimization.render` gives their images.
     """
 
-    ws: Float[Array, "num_ws w_dim"]
+    ws: Float[Array, "num_ws *rows w_dim"]
     noise: NoiseMaps
     image: Float[Array, "h w 3"]
     alpha: Float[Array, "h w"] | None
     losses: LossTerms
     returned_step: int
     state: InversionState
+    earlier: tuple[Latents, ...]
 
 
 def invert(
@@ -48,7 +51,7 @@ def invert(
     lpips: LPIPS,
     observed: Float[Array | np.ndarray, "h w 3"],
     degradation: Degradation,
-    config: InversionConfig,
+    config: InversionConfig | Method,
     key: PRNGKeyArray,
     *,
     prior: Prior | None = None,
@@ -63,7 +66,7 @@ def invert(
       lpips: the distance that is minimised.
       observed: the degraded image in [-1, 1], RGB at the generator's resolution.
       degradation: the operator assumed to have made the observed image; `Identity()` stands for a plain inversion.
-      config: the constants of the optimisation.
+      config: the constants of the optimisation, or a method of several phases.
       key: decides all randomness, which is in the first noise maps and in the jitter.
       prior: the facts about the network that `jaxgan.make_prior` collects, which takes a while; None collects them now.
       resume_from: the state and losses that an earlier call with the same arguments passed to `on_chunk`; the run
@@ -85,8 +88,9 @@ def invert(
             "Align and resize the photograph first."
         )
     optimization.check_chunk_steps(chunk_steps)
-    prior = optimization.make_prior(generator, config) if prior is None else prior
-    image = Image(observed, degradation, config, key, prior, resume_from)
+    method = Method.of(config)
+    prior = optimization.make_prior(generator, method.first) if prior is None else prior
+    image = Image(observed, degradation, method, key, prior, resume_from)
     reached = resume_from
     left = [] if image.is_done else [image]
     for chunk in inversion_loop.run(generator, lpips, left, size=1, chunk_steps=lambda _: chunk_steps):
@@ -97,7 +101,7 @@ def invert(
         if on_chunk is not None:
             on_chunk(*reached)
     assert reached is not None  # there is at least one step
-    return result_of(generator, config, *reached)
+    return result_of(generator, method, *reached)
 
 
 def invert_batch(
@@ -105,7 +109,7 @@ def invert_batch(
     lpips: LPIPS,
     observed: Float[Array | np.ndarray, "n h w 3"],
     degradations: Degradation,
-    config: InversionConfig | Sequence[InversionConfig],
+    config: InversionConfig | Method | Sequence[InversionConfig | Method],
     keys: Key[Array, " n"],
     *,
     prior: Prior | None = None,
@@ -120,8 +124,8 @@ def invert_batch(
       generator, lpips: the networks.
       observed: the degraded images in [-1, 1], RGB at the generator's resolution.
       degradations: one pytree whose leaves have a leading axis `n`, such as one mask or sigma per image.
-      config: one config for all images, or one for each. The parts that are compiled in (`InversionConfig.program`)
-        must be equal.
+      config: one config, or method, for all images, or one for each. The parts that are compiled in
+        (`InversionConfig.program`) must be equal.
       keys: one key per image, `[n]`.
       prior: see `invert`; None collects the facts that the configs ask for.
       size: the number of places of the batch; None takes one per image.
@@ -139,21 +143,24 @@ def invert_batch(
             f"observed has shape {observed.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
         )
     optimization.check_chunk_steps(chunk_steps)
-    configs = [config] * len(observed) if isinstance(config, InversionConfig) else list(config)
-    if len(configs) != len(observed) or len({one.program() for one in configs}) > 1:
-        raise ValueError(f"expected {len(observed)} configs with equal {', '.join(vars(configs[0].program()))}.")
-    kinds = {(one.w_samples, one.start_samples): one for one in configs}
+    configs = [config] * len(observed) if isinstance(config, InversionConfig | Method) else config
+    methods = [Method.of(one) for one in configs]
+    programs = {tuple(phase.program() for phase in method.phases) for method in methods}
+    if len(methods) != len(observed) or len(programs) > 1:
+        names = ", ".join(vars(methods[0].first.program()))
+        raise ValueError(f"expected {len(observed)} configs with equal {names}.")
+    kinds = {(method.first.w_samples, method.first.start_samples): method.first for method in methods}
     priors = {kind: prior or optimization.make_prior(generator, one) for kind, one in kinds.items()}
     upcoming = (
         Image(
             observed[index],
             jax.tree.map(lambda leaf, index=index: leaf[index], degradations),
-            one,
+            method,
             keys[index],
-            priors[one.w_samples, one.start_samples],
+            priors[method.first.w_samples, method.first.start_samples],
             name=index,
         )
-        for index, one in enumerate(configs)
+        for index, method in enumerate(methods)
     )
     size = min(size or len(observed), len(observed))
     results: dict[int, InversionResult] = {}
@@ -162,18 +169,18 @@ def invert_batch(
             if progress.error is not None:
                 raise FloatingPointError(f"image {progress.image.name}: {progress.error}")
             if progress.is_done:
-                result = result_of(generator, progress.image.config, progress.state, progress.losses)
+                result = result_of(generator, progress.image.method, progress.state, progress.losses)
                 results[progress.image.name] = result
     return [results[index] for index in range(len(observed))]
 
 
 def result_of(
-    generator: Generator, config: InversionConfig, state: InversionState, losses: LossTerms
+    generator: Generator, config: InversionConfig | Method, state: InversionState, losses: LossTerms
 ) -> InversionResult:
     """Renders the outcome of an inversion that ended in a state."""
-    kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
-    kept = jax.tree.map(jnp.asarray, kept)
+    kept, returned_step = optimization.kept(Method.of(config).last, state)
     ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)
     image = optimization.render(generator, kept)
     alpha = optimization.render_alpha(generator, kept) if generator.config.image_channels == 4 else None
-    return InversionResult(ws, kept.noise, image, alpha, losses, int(returned_step), state)
+    noise, earlier = kept.noise or generator.synthesis.noise_const(), jax.tree.map(jnp.asarray, state.earlier)
+    return InversionResult(ws, noise, image, alpha, losses, int(returned_step), state, earlier)

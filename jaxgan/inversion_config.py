@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from jaxgan import precision
+from jaxgan.latents import LatentSpace
+from jaxgan.objectives import OBJECTIVES, ObjectiveName
 from jaxgan.precision import Precision
 
 
@@ -31,15 +33,21 @@ class Numbers(NamedTuple):
     noise_reg_weight: Float[Array, "*n"]
 
     def learning_rate_at(self, step: Int[ArrayLike, "*n"]) -> Float[Array, "*n"]:
-        """Step size of a step, counted from 0; zero at step 0."""
+        """Step size of a step, counted from 0; zero at step 0 if it rises."""
         t = jnp.asarray(step) / self.steps
-        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - t) / self.rampdown))
-        return self.learning_rate * falling * jnp.minimum(1.0, t / self.rampup)
+        falling = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, _ratio(1.0 - t, self.rampdown)))
+        return self.learning_rate * falling * jnp.minimum(1.0, _ratio(t, self.rampup))
 
     def jitter_at(self, step: Int[ArrayLike, "*n"], w_std: Float[Array, ""]) -> Float[Array, "*n"]:
         """Standard deviation of the noise on each component of w in a step."""
         t = jnp.asarray(step) / self.steps
         return w_std * self.jitter * jnp.maximum(0.0, 1.0 - t / self.jitter_ramp) ** 2
+
+
+def _ratio(part: Float[ArrayLike, ...], whole: Float[ArrayLike, ...]) -> Float[Array, ...]:
+    """Divides; the quotient is 1 where the whole is nothing, as a ramp of no length is over."""
+    whole = jnp.asarray(whole)
+    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1.0), 1.0)
 
 
 @jax.tree_util.register_static
@@ -50,7 +58,10 @@ class Program:
     Attributes: see `InversionConfig`.
     """
 
-    latent_space: Literal["w", "w_plus"]
+    latent_space: LatentSpace
+    noise: Literal["optimized", "stored"]
+    objective: ObjectiveName
+    optimizer: Literal["adam", "normalized"]
     feature_size: int
     adam_b1: float
     adam_b2: float
@@ -60,18 +71,23 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class InversionConfig:
-    """The constants of an optimisation. `t = step / steps` runs from 0 to 1.
+    """The constants of an optimisation, or of a phase of it. `t = step / steps` runs from 0 to 1.
 
     `numbers` are traced and `program` is compiled in; the other attributes are read by the host alone, before and
     between the compiled steps.
 
     Attributes:
       steps: number of optimisation steps.
-      learning_rate: Adam's largest step size.
-      rampup, rampdown: shares of the run in which the learning rate rises linearly, and falls along a cosine.
+      learning_rate: largest step size of the optimiser.
+      rampup, rampdown: shares of the run in which the learning rate rises linearly, and falls along a cosine; 0 for a
+        constant one.
       jitter: noise added to w, relative to its spread, falling quadratically to zero at `t = jitter_ramp`.
       jitter_ramp: see `jitter`.
-      latent_space: "w" optimises one latent for all layers, "w_plus" one per layer.
+      latent_space: "w" optimises one latent for all layers, "w_plus" one per layer, "w_plus_plus" one per input channel
+        of every layer, which are many (see `latents.space_shape`).
+      noise: "optimized" optimises noise maps, which begin at random, "stored" leaves the network's own in their place.
+      objective: what is compared: "lpips", or a "pyramid" of it (see `objectives`).
+      optimizer: "adam", or "normalized" gradient descent, which gives every latent a step of `learning_rate`.
       latent_dist_reg_weight: weight of the mean squared distance of w from the mean latent.
       noise_reg_weight: weight of the noise regulariser.
       feature_size: larger images are averaged down to this size before the LPIPS distance.
@@ -89,7 +105,10 @@ class InversionConfig:
     rampdown: float = 0.25
     jitter: float = 0.05
     jitter_ramp: float = 0.75
-    latent_space: Literal["w", "w_plus"] = "w"
+    latent_space: LatentSpace = "w"
+    noise: Literal["optimized", "stored"] = "optimized"
+    objective: ObjectiveName = "lpips"
+    optimizer: Literal["adam", "normalized"] = "adam"
     latent_dist_reg_weight: float = 0.0
     noise_reg_weight: float = 1e5
     feature_size: int = 256
@@ -103,24 +122,34 @@ class InversionConfig:
     precision: Precision = "float32"
 
     def __post_init__(self):
-        problems = []
-        if self.latent_space not in ("w", "w_plus"):
-            problems.append(f"latent_space must be 'w' or 'w_plus', got {self.latent_space!r}")
-        if self.keep not in ("best", "last"):
-            problems.append(f"keep must be 'best' or 'last', got {self.keep!r}")
-        if self.precision not in precision.NAMES:
-            problems.append(f"precision must be one of {', '.join(precision.NAMES)}, got {self.precision!r}")
+        choices = {
+            "latent_space": get_args(LatentSpace),
+            "noise": ("optimized", "stored"),
+            "objective": tuple(OBJECTIVES),
+            "optimizer": ("adam", "normalized"),
+            "keep": ("best", "last"),
+            "precision": precision.NAMES,
+        }
+        problems = [
+            f"{name} must be one of {', '.join(names)}, got {getattr(self, name)!r}"
+            for name, names in choices.items()
+            if getattr(self, name) not in names
+        ]
         for name in ("steps", "feature_size", "w_samples"):
             if getattr(self, name) < 1:
                 problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "jitter_ramp", "rampup", "rampdown", "adam_eps"):
+        for name in ("learning_rate", "jitter_ramp", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:
                 problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
-        for name in ("jitter", "latent_dist_reg_weight", "noise_reg_weight", "start_samples"):
+        for name in ("rampup", "rampdown", "jitter", "latent_dist_reg_weight", "noise_reg_weight", "start_samples"):
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
         if self.patience is not None and self.patience < 1:
             problems.append(f"patience must be at least 1, got {self.patience}")
+        if self.noise == "optimized" and self.optimizer == "normalized":
+            problems.append("the optimizer 'normalized' moves latents and no noise maps; it needs noise 'stored'")
+        if self.noise == "stored" and self.noise_reg_weight > 0:
+            problems.append("noise_reg_weight must be 0 with noise 'stored', which is not optimised")
         if problems:
             raise ValueError("InversionConfig: " + "; ".join(problems))
 

@@ -6,21 +6,18 @@ invert(..., resume_from=load_inversion(folder, generator, config))
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
+from jaxtyping import PRNGKeyArray
 
-from jaxgan import optimization
-from jaxgan.errors import CheckpointError
+from jaxgan import optimization, step_files
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
 
 
@@ -35,22 +32,14 @@ def save_inversion(folder: str | Path, state: InversionState, losses: LossTerms)
       ValueError: the losses do not belong to the state.
       OSError: the checkpoint cannot be written; an earlier one is untouched.
     """
-    folder, step = Path(folder), int(state.step)
+    step = int(state.step)
     if len(losses.total) != step:
         raise ValueError(f"the state is that after {step} steps, the losses are those of {len(losses.total)}.")
-    tree = _to_dict(state, losses)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _check_space(folder.parent, 2 * sum(array.nbytes for array in tree.values()))
-    try:
-        with _manager(folder) as manager:
-            if manager.latest_step() != step:
-                manager.save(step, args=ocp.args.StandardSave(tree))
-    except Exception as error:  # Orbax lets errors of tensorstore and of the file system through
-        raise OSError(f"{folder} cannot be written: {_reason(error)}") from error
+    step_files.save(folder, step, {"losses": losses, "state": state})
 
 
 def load_inversion(
-    folder: str | Path, generator: Generator, config: InversionConfig
+    folder: str | Path, generator: Generator, config: InversionConfig | Method
 ) -> tuple[InversionState, LossTerms] | None:
     """Loads the last checkpoint of an inversion, for `resume_from` of `jaxgan.invert`.
 
@@ -62,58 +51,20 @@ def load_inversion(
     Raises:
       CheckpointError: the checkpoint cannot be read, belongs to another network or config, or holds NaN.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    found = step_files.load(folder)
+    if found is None:
         return None
-    with _manager(folder) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return None
-        try:
-            tree = manager.restore(step, args=ocp.args.StandardRestore())
-        except Exception as error:  # Orbax lets errors of tensorstore and of the file system through
-            raise CheckpointError(f"{folder} cannot be read: {_reason(error)}") from error
-    state = jax.eval_shape(
-        lambda key: optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), config, key),
-        jax.random.key(0),
-    )
+    step, arrays = found
+    state = jax.eval_shape(lambda key: _state_after(step, generator, Method.of(config), key), jax.random.key(0))
     losses = LossTerms._make(jax.ShapeDtypeStruct((step,), np.float32) for _ in LossTerms._fields)
-    expected = _by_name(state, losses)
-    wrong = sorted(expected.keys() ^ tree.keys())
-    for name in sorted(expected.keys() & tree.keys()):
-        if np.shape(tree[name]) != expected[name].shape or np.isnan(tree[name]).any():
-            wrong.append(name)
-    if wrong:
-        raise CheckpointError(f"{folder}: {', '.join(wrong)} missing, misshapen or NaN")
-    structure = jax.tree.structure({"losses": losses, "state": state})
-    loaded = jax.tree.unflatten(structure, [tree[name] for name in expected])
+    loaded = step_files.fill({"losses": losses, "state": state}, arrays, folder)
     return jax.device_put(loaded["state"]), loaded["losses"]
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
-    )
-    return ocp.CheckpointManager(folder.absolute(), options=options)
-
-
-def _to_dict(state: InversionState, losses: LossTerms) -> dict[str, np.ndarray]:
-    return {name: np.asarray(leaf) for name, leaf in _by_name(state, losses).items()}
-
-
-def _by_name(state: InversionState, losses: LossTerms) -> dict[str, Any]:
-    """Returns the leaves as {"state.latents.w": leaf, ...}."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path({"losses": losses, "state": state})
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-
-
-def _reason(error: Exception) -> str:
-    """Shortens an error of Orbax to the end of its first line, where the cause stands before a stack trace."""
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return line if len(line) <= 200 else f"...{line[-200:]}"
-
-
-def _check_space(path: Path, needed: int) -> None:
-    """Reports a full disk before Orbax meets it, because its threads print tracebacks that no `except` stops."""
-    if shutil.disk_usage(path).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def _state_after(steps: int, generator: Generator, method: Method, key: PRNGKeyArray) -> InversionState:
+    """Makes a state of the shapes that it has after so many steps."""
+    phases = method.phases[: method.phase_after(steps) + 1]
+    state = optimization.initial_state(generator, jnp.zeros(generator.config.w_dim), phases[0], key)
+    for ended, begun in pairwise(phases):
+        state = optimization.next_phase(generator, ended, state, begun)
+    return state

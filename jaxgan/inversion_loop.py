@@ -1,4 +1,8 @@
-"""The loop of every inversion: puts images into a batch, advances them, checks them and takes out those that ended."""
+"""The loop of every inversion: puts images into a batch, advances them, checks them and takes out those that ended.
+
+A batch holds images of one phase of their method. An image that ends a phase waits until no other is in that phase; so
+images that began together go on together.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ from jaxgan import optimization
 from jaxgan.batch import Batch
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
 
 
@@ -27,7 +31,7 @@ class Image:
     Attributes:
       observed: what is known of it, in [-1, 1], at the generator's resolution.
       degradation: the operator assumed to have made it.
-      config: constants of its inversion.
+      method: constants of its inversion.
       key: of its randomness.
       prior: what is known of the network's latents.
       reached: state and losses that an earlier run ended with; None to begin.
@@ -36,25 +40,52 @@ class Image:
 
     observed: Float[Any, "h w 3"]
     degradation: Degradation
-    config: InversionConfig
+    method: Method
     key: PRNGKeyArray
     prior: Prior
     reached: tuple[InversionState, LossTerms] | None = None
     name: Any = None
 
-    def problem(self, generator: Generator, lpips: LPIPS) -> tuple[Problem, PRNGKeyArray, InversionState]:
-        """What `Batch.put` takes."""
+    @property
+    def phase(self) -> int:
+        """The phase that its next step belongs to."""
+        return self.method.phase_after(self._steps + 1)
+
+    def problem(
+        self, generator: Generator, lpips: LPIPS, *, phase: int | None = None
+    ) -> tuple[Problem, PRNGKeyArray, InversionState]:
+        """What `Batch.put` takes.
+
+        Args:
+          generator, lpips: the networks.
+          phase: the phase to begin, as if the iterate had ended all phases before it; None for that of the next step.
+        """
+        phases, wanted = self.method.phases, self.phase if phase is None else phase
         problem = optimization.make_problem(
-            generator, lpips, self.observed, self.degradation, self.config, prior=self.prior
+            generator,
+            lpips,
+            self.observed,
+            self.degradation,
+            phases[wanted],
+            prior=self.prior,
+            first_step=self.method.first_step(wanted),
         )
         if self.reached is not None:
-            return problem, self.key, self.reached[0]
-        return problem, self.key, optimization.initial_state(generator, problem.start, self.config, self.key)
+            state, reached = self.reached[0], self.method.phase_after(self._steps)
+        else:
+            state, reached = optimization.initial_state(generator, problem.start, phases[0], self.key), 0
+        for ended, begun in zip(phases[reached:wanted], phases[reached + 1 : wanted + 1], strict=True):
+            state = optimization.next_phase(generator, ended, state, begun)
+        return problem, self.key, state
 
     @property
     def is_done(self) -> bool:
         """Whether an earlier run left nothing to do."""
-        return self.reached is not None and is_done(self.config, self.reached[1])
+        return self.reached is not None and is_done(self.method, self.reached[1])
+
+    @property
+    def _steps(self) -> int:
+        return 0 if self.reached is None else len(self.reached[1].total)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +117,17 @@ class Progress:
     @property
     def is_done(self) -> bool:
         """Whether it has had all its steps, or has converged."""
-        return is_done(self.image.config, self.losses)
+        return is_done(self.image.method, self.losses)
+
+    @property
+    def ends_phase(self) -> bool:
+        """Whether the next step, if there is one, belongs to another phase than the last one."""
+        method = self.image.method
+        return self.steps < method.steps and method.phase_after(self.steps) != method.phase_after(self.steps + 1)
+
+    def then(self) -> Image:
+        """Makes the image that goes on from here."""
+        return dataclasses.replace(self.image, reached=(self.state, self.losses))
 
 
 class Chunk(NamedTuple):
@@ -133,15 +174,19 @@ def run(
     batch = Batch(generator, lpips, size, devices=devices)
     count = 1 if devices is None else len(devices)
     upcoming = iter(images)
-    waiting: deque[Image] = deque()  # have lost their places to a smaller batch
+    waiting: deque[Image] = deque()  # have ended a phase, or have lost their places to a smaller batch
     active: dict[int, Progress] = {}
+    phase = 0  # of the images in the batch
     while True:
-        begun: dict[int, Image] = {}
-        for place in sorted(set(range(batch.size)) - active.keys()):
-            image = waiting.popleft() if waiting else next(upcoming, None)
-            if image is None:
-                break
-            begun[place] = image
+        while len(active) + len(waiting) < batch.size and (image := next(upcoming, None)) is not None:
+            waiting.append(image)
+        if not active and waiting and (first := min(image.phase for image in waiting)) != phase:
+            batch.clear()  # before the next one, whose arrays have other shapes, takes its memory
+            batch, phase = Batch(generator, lpips, batch.size, devices=devices), first
+        fitting = [image for image in waiting if image.phase == phase]
+        begun = dict(zip(sorted(set(range(batch.size)) - active.keys()), fitting, strict=False))
+        for image in begun.values():
+            waiting.remove(image)
         inside = {place: progress.image for place, progress in active.items()} | begun
         if not inside:
             return
@@ -156,8 +201,7 @@ def run(
             on_smaller(batch.size, half)
             terms = None  # made smaller below: here the error still holds what the failed call held
         if terms is None:
-            reached = [dataclasses.replace(p.image, reached=(p.state, p.losses)) for p in active.values()]
-            waiting.extendleft(reversed([*reached, *begun.values()]))
+            waiting.extendleft(reversed([*(progress.then() for progress in active.values()), *begun.values()]))
             active = {}
             batch.clear()
             batch = Batch(generator, lpips, half, devices=devices)
@@ -167,22 +211,25 @@ def run(
         active = {place: _advanced(image, before.get(place), terms, batch, place) for place, image in inside.items()}
         yield Chunk(list(active.values()), batch)
         active = {place: p for place, p in active.items() if not p.is_done and p.error is None}
+        waiting.extend(progress.then() for progress in active.values() if progress.ends_phase)
+        active = {place: progress for place, progress in active.items() if not progress.ends_phase}
 
 
 def _advanced(image: Image, before: LossTerms | None, terms: LossTerms, batch: Batch, place: int) -> Progress:
     """The progress of an image after a chunk, whose losses are those of the whole batch."""
     steps = 0 if before is None else len(before.total)
-    own = jax.tree.map(lambda term: term[place, : image.config.steps - steps], terms)
+    end = image.method.first_step(image.phase + 1)
+    own = jax.tree.map(lambda term: term[place, : end - steps], terms)
     losses = own if before is None else jax.tree.map(lambda *parts: np.concatenate(parts), before, own)
     return Progress(image, losses, not_finite(own, steps), batch.states, place)
 
 
-def is_done(config: InversionConfig, losses: LossTerms) -> bool:
+def is_done(method: Method, losses: LossTerms) -> bool:
     """Whether an image of these losses has had all its steps, or has converged (see `InversionConfig.patience`)."""
-    steps = len(losses.total)
-    if steps >= config.steps or config.patience is None or steps <= config.patience:
-        return steps >= config.steps
-    return bool(losses.total.min() > 0.99 * losses.total[: -config.patience].min())
+    steps, patience = len(losses.total), method.last.patience
+    if steps >= method.steps or patience is None or steps <= patience:
+        return steps >= method.steps
+    return bool(losses.total.min() > 0.99 * losses.total[:-patience].min())
 
 
 def not_finite(losses: LossTerms, first_step: int) -> FloatingPointError | None:

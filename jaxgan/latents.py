@@ -1,13 +1,14 @@
-"""What inversion optimises: a latent w (or one per layer, W+) and the noise maps, and their statistics.
+"""What inversion optimises: a latent w (or several, in the W+ and W++ spaces) and the noise maps; their statistics.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
   Abdal et al., "Image2StyleGAN", 2019, arXiv 1904.03189 (the W+ space).
+  Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, arXiv 2302.06733 (the W++ space).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxgan import precision
 from jaxgan.generator import Generator
+from jaxgan.generator_config import GeneratorConfig
+
+LatentSpace = Literal["w", "w_plus", "w_plus_plus"]
+"""One latent for all layers, one per layer, or one per input channel of every layer."""
 
 NoiseMaps = tuple[Float[Array, "_ _"], ...]
 
@@ -24,8 +29,9 @@ class Latents(NamedTuple):
     """The optimised variables of one image.
 
     Attributes:
-      w: `[w_dim]`, one latent for all layers (the W space), or `[num_ws, w_dim]`, one per layer (W+).
-      noise: one map `[res, res]` per convolution, coarse to fine.
+      w: `[w_dim]` in the W space, `[num_ws, w_dim]` in W+, `[num_ws, rows, w_dim]` in W++ (see `space_shape`).
+      noise: one map `[res, res]` per convolution, coarse to fine; empty for the network's stored maps, which are then
+        not optimised.
     """
 
     w: Float[Array, "*rows w_dim"]
@@ -91,8 +97,30 @@ def _map(
         return jax.vmap(generator.mapping)(z, labels)[:, 0]
 
 
-def broadcast(w: Float[Array, "*rows w_dim"], *, num_ws: int) -> Float[Array, "num_ws w_dim"]:
-    """Repeats one w for all layers; a W+ latent is returned as it is."""
+def space_shape(space: LatentSpace, config: GeneratorConfig) -> tuple[int, ...]:
+    """Returns the shape of the latents of one image in a space.
+
+    The latents of W++ are 4.7 million numbers (19 MB) for a network of 1024x1024 pixels. Beside the activations, an
+    inversion holds about four times as many: the iterate, the best one, a gradient and an update.
+    """
+    rows = {"w": (), "w_plus": (config.num_ws,), "w_plus_plus": (config.num_ws, config.w_plus_plus_rows)}[space]
+    return (*rows, config.w_dim)
+
+
+def extend(w: Float[Array, "*rows w_dim"], shape: tuple[int, ...]) -> Float[Array, "*more w_dim"]:
+    """Repeats latents into a larger space, where they stand for the same image.
+
+    Args:
+      w: latents of any space.
+      shape: the shape of latents in the same space or in a larger one, see `space_shape`.
+    """
+    while w.ndim < len(shape):
+        w = jnp.expand_dims(w, -2)
+    return jnp.broadcast_to(w, shape)
+
+
+def broadcast(w: Float[Array, "*rows w_dim"], *, num_ws: int) -> Float[Array, "num_ws *more w_dim"]:
+    """Repeats one w for all layers; latents of the W+ and W++ spaces are returned as they are."""
     return jnp.broadcast_to(w[None, :], (num_ws, w.shape[0])) if w.ndim == 1 else w
 
 

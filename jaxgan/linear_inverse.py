@@ -113,14 +113,17 @@ def is_grey(degradation: Degradation) -> bool:
     return any(isinstance(part, Grayscale) for part in parts_of(degradation))
 
 
-def default_spectrum(degradation: Degradation, shape: tuple[int, int, int]) -> Spectrum:
-    """The embedded network's spectrum for the task that is nearest to a degradation.
+def default_spectrum(
+    degradation: Degradation, shape: tuple[int, int, int], *, network: str | None = None, method: str | None = None
+) -> Spectrum:
+    """Finds the spectrum for the task that is nearest to a degradation.
 
-    A mask alone is inpainting; everything else is deblurring, of the widest blur in it, or of the mildest that was
-    measured if there is none. A tile blurs like a Gaussian of its variance, and so does a path.
+    It is that of a network (`GeneratorConfig.source_sha256`) and method of inversion, or the embedded network's where
+    they have none. A mask alone is inpainting; everything else is deblurring, of the widest blur in it, or of the
+    mildest that was measured if there is none. A tile blurs like a Gaussian of its variance, and so does a path.
     """
     is_inpainting = isinstance(degradation, Mask) and not isinstance(degradation, Denoising)
-    family = stored_spectra.load().find("inpaint" if is_inpainting else "deblur")
+    family = stored_spectra.load().find("inpaint" if is_inpainting else "deblur", network=network, method=method)
     assert family is not None  # both are embedded
     if is_inpainting:
         return family.spectra[0]

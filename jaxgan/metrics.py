@@ -135,11 +135,11 @@ def whitening(generator: Generator, *, samples: int = 10_000) -> Whitening:
     return Whitening(jnp.asarray(w.mean(0), jnp.float32), jnp.asarray(inverse_root, jnp.float32))
 
 
-def latent_distance(whitening: Whitening, ws: Float[Array, "num_ws w_dim"]) -> float:
+def latent_distance(whitening: Whitening, ws: Float[Array, "num_ws *rows w_dim"]) -> float:
     """Computes the root mean square of the Mahalanobis distances of the rows of ws from the mean, over `sqrt(w_dim)`.
 
     It is about 1 for latents that come out of the mapping network; larger distances are less plausible.
     """
     with precision.products("float32"):
-        white = (ws - whitening.w_avg[None, :]) @ whitening.inverse_root
+        white = (ws - jnp.broadcast_to(whitening.w_avg, ws.shape)) @ whitening.inverse_root
     return float(jnp.sqrt(jnp.mean(white**2)))

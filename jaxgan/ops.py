@@ -40,6 +40,20 @@ def dense(
     return x @ (kernel * (lr_multiplier / math.sqrt(kernel.shape[0]))) + bias * lr_multiplier
 
 
+def dense_per_output(
+    x: Float[Array, "rows i"], kernel: Float[Array, "i o"], bias: Float[Array, " o"], *, lr_multiplier: float = 1.0
+) -> Float[Array, " o"]:
+    """Applies the dense layer of the W++ space, which computes output k from row k of `x`.
+
+    There is a row for every output, or more. With equal rows this is `dense`, which explains the other arguments.
+
+    References:
+      Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Sec. 3.1, arXiv 2302.06733.
+    """
+    kernel = kernel * (lr_multiplier / math.sqrt(kernel.shape[0]))
+    return jnp.sum(x[: kernel.shape[1]] * kernel.T, -1) + bias * lr_multiplier
+
+
 def leaky_relu(x: Float[Array, "*n"], *, gain: float = math.sqrt(2)) -> Float[Array, "*n"]:
     """Applies a leaky ReLU of slope 0.2, times `gain`; `sqrt(2)` about keeps the variance of a unit normal."""
     return jnp.where(x > 0, x, 0.2 * x) * gain

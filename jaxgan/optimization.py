@@ -8,25 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
 from jaxgan.convolutions import prepare
-from jaxgan.degradations import Degradation, Grayscale, observe, parts_of
+from jaxgan.degradations import Degradation, Grayscale, parts_of
 from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
 from jaxgan.inversion_config import InversionConfig, Numbers, Program
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
-from jaxgan.lpips import LPIPS, Features, distance
+from jaxgan.lpips import LPIPS, Features
+from jaxgan.normalized_descent import normalize_vectors
+from jaxgan.objectives import OBJECTIVES, ObjectiveName
 from jaxgan.start import Samples
 
 LONGEST_CHUNK = 1000
 """Steps that a call of `run_chunk` has room for the losses of."""
+
+
+OF_THE_OBJECTIVE = 0xFFFF_FFFF
+"""This number is folded into the key of the objective's draws. Steps, folded in for the jitter, are fewer."""
 
 
 class LossTerms(NamedTuple):
@@ -34,7 +41,7 @@ class LossTerms(NamedTuple):
 
     Attributes:
       total: `perceptual + noise_reg_weight * noise_regularizer + latent_dist_reg_weight * latent_distance`.
-      perceptual: LPIPS between the degraded image and the observation.
+      perceptual: the objective, which is LPIPS between the degraded image and the observation or a pyramid of it.
       noise_regularizer: see `losses.noise_regularizer`.
       latent_distance: see `losses.latent_distance`.
     """
@@ -58,41 +65,45 @@ class Prior(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What stays fixed while one image is inverted.
+    """What stays fixed while one image is inverted, or in a phase of that.
 
     Attributes:
       numbers, program: the two parts of the config that the compiled steps know.
       degradation: the operator assumed between the synthesised image and the observation.
-      observed_features: LPIPS features of the observation.
+      target: the observation as `program.objective` compares it; to "lpips" its features.
       statistics: mean and spread of w.
       start: the first w, `[w_dim]`.
+      first_step: steps that were done before this phase.
     """
 
     numbers: Numbers
     program: Program
     degradation: Degradation
-    observed_features: Features
+    target: Any
     statistics: WStatistics
     start: Float[Array, " w_dim"]
+    first_step: Int[ArrayLike, ""]
 
 
 class InversionState(NamedTuple):
     """Everything that changes from step to step. With the key, it is all that is needed to continue a run.
 
     Attributes:
-      step: steps done.
+      step: steps done, those of earlier phases among them.
       latents: the iterate.
-      optimizer: Adam's moments.
-      best: the latents of the lowest total loss so far, as they were rendered (jitter included).
+      optimizer: the optimiser's state, such as Adam's moments.
+      best: the latents of the lowest total loss so far in this phase, as they were rendered (jitter included).
       best_loss, best_step: that loss, and the step (from 0) it was seen in.
+      earlier: the results of the phases before this one.
     """
 
     step: Int[Array, ""]
     latents: Latents
-    optimizer: optax.ScaleByAdamState
+    optimizer: optax.OptState
     best: Latents
     best_loss: Float[Array, ""]
     best_step: Int[Array, ""]
+    earlier: tuple[Latents, ...] = ()
 
 
 def make_prior(generator: Generator, config: InversionConfig, *, label: int | None = None) -> Prior:
@@ -118,8 +129,9 @@ def make_problem(
     config: InversionConfig,
     *,
     prior: Prior | None = None,
+    first_step: int = 0,
 ) -> Problem:
-    """Computes what stays fixed: features of the observation, the first w and, unless given, what images share.
+    """Computes what stays fixed: the target, the first w and, unless given, what images share.
 
     Raises:
       ValueError: a network of grey images is asked for colours.
@@ -130,31 +142,67 @@ def make_problem(
         prior = make_prior(generator, config)
     numbers, program = config.numbers(), config.program()
     observed = jnp.asarray(observed, jnp.float32)
-    features, first = _features_and_first_w(lpips, observed, degradation, prior, size=program.feature_size)
-    return Problem(numbers, program, degradation, features, prior.statistics, first)
+    target = _target(lpips, observed, degradation, objective=program.objective, size=program.feature_size)
+    first = _first_w(observed, degradation, prior)
+    return Problem(numbers, program, degradation, target, prior.statistics, first, np.int32(first_step))
 
 
-@partial(jax.jit, static_argnames="size")
-def _features_and_first_w(
-    lpips: LPIPS, observed: Float[Array, "h w 3"], degradation: Degradation, prior: Prior, *, size: int
-) -> tuple[Features, Float[Array, " w_dim"]]:
-    observed = degradation.hide_missing(observed)
-    statistics, samples = prior
+@partial(jax.jit, static_argnames=("objective", "size"))
+def _target(
+    lpips: LPIPS, observed: Float[Array, "h w 3"], degradation: Degradation, *, objective: ObjectiveName, size: int
+):
     with precision.products("float32"):
-        features = lpips.features(_to_feature_size(observed, size))
-        first = statistics.w_avg if samples is None else start.guess(samples, degradation, observed)
-    return features, first
+        return OBJECTIVES[objective].target(lpips.features, degradation, observed, size)
+
+
+@jax.jit
+def _first_w(observed: Float[Array, "h w 3"], degradation: Degradation, prior: Prior) -> Float[Array, " w_dim"]:
+    if prior.samples is None:
+        return prior.statistics.w_avg
+    return start.guess(prior.samples, degradation, degradation.hide_missing(observed))
 
 
 def initial_state(
     generator: Generator, w: Float[ArrayLike, "*rows w_dim"], config: InversionConfig, key: PRNGKeyArray
 ) -> InversionState:
-    """A first w, in all layers unless it has a row for each, and standard normal noise maps."""
-    rows = () if config.latent_space == "w" else (generator.config.num_ws,)
-    w = jnp.broadcast_to(w, (*rows, generator.config.w_dim))
-    latents = Latents(w, latents_lib.sample_noise(key, generator.config.noise_shapes))
-    moments = _adam(config.program()).init(latents)
-    return InversionState(jnp.int32(0), latents, moments, latents, jnp.float32(jnp.inf), jnp.int32(0))
+    """A first w, in all layers unless it has a row for each, and noise maps, standard normal if they are optimised."""
+    noise = latents_lib.sample_noise(key, generator.config.noise_shapes) if config.noise == "optimized" else ()
+    return _begin(generator, Latents(jnp.asarray(w), noise), config, step=jnp.int32(0), earlier=())
+
+
+def next_phase(
+    generator: Generator, ended: InversionConfig, state: InversionState, config: InversionConfig
+) -> InversionState:
+    """Begins a phase with the result of the one before it.
+
+    Args:
+      generator: the network.
+      ended, state: the constants of the phase before, and the state that it ended with.
+      config: the constants of the phase that begins.
+    """
+    result, _ = kept(ended, state)
+    return _begin(generator, result, config, step=jnp.asarray(state.step), earlier=(*state.earlier, result))
+
+
+def _begin(
+    generator: Generator,
+    latents: Latents,
+    config: InversionConfig,
+    *,
+    step: Int[Array, ""],
+    earlier: tuple[Latents, ...],
+) -> InversionState:
+    """Makes the state before the first step of a phase."""
+    shape = latents_lib.space_shape(config.latent_space, generator.config)
+    latents = latents._replace(w=latents_lib.extend(latents.w, shape))
+    moments = _optimizer(config.program()).init(latents)
+    return InversionState(step, latents, moments, latents, jnp.float32(jnp.inf), step, earlier)
+
+
+def kept(config: InversionConfig, state: InversionState) -> tuple[Latents, Int[Array, ""]]:
+    """Returns the latents that are the result of an inversion or a phase, and the step (from 0) that rendered them."""
+    latents, step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
+    return jax.tree.map(jnp.asarray, (latents, step))
 
 
 def check_chunk_steps(chunk_steps: int) -> None:
@@ -175,7 +223,7 @@ def run_chunk(
     platform: str | None = None,
     batch: int = 1,
 ) -> tuple[InversionState, LossTerms]:
-    """Runs steps without returning to Python, as many as are left of the run at most.
+    """Runs steps without returning to Python, as many as are left of the run, or of the phase, at most.
 
     Args:
       platform: what the program is made for (see `convolutions.prepare`); None for JAX's default.
@@ -186,13 +234,16 @@ def run_chunk(
     platform = jax.default_backend() if platform is None else platform
     generator = prepare(generator, platform=platform, batch=batch)
     lpips = prepare(lpips, platform=platform, batch=batch)
-    left = problem.numbers.steps.astype(jnp.int32) - state.step
+    left = problem.first_step + problem.numbers.steps.astype(jnp.int32) - state.step
+    key_of_objective = jax.random.fold_in(key, OF_THE_OBJECTIVE)
     length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
 
     def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
         state, losses = so_far
-        draw = jax.random.normal(jax.random.fold_in(key, state.step), state.latents.w.shape)
-        state, terms = step(generator, lpips, problem, state, draw)
+        shape = state.latents.w.shape
+        draw = jax.random.normal(jax.random.fold_in(key, state.step), (*shape[:-1][:1], shape[-1]))
+        of_step = jax.random.fold_in(key_of_objective, state.step)
+        state, terms = step(generator, lpips, problem, state, draw, of_step)
         return state, jax.tree.map(lambda loss, term: loss.at[index].set(term), losses, terms)
 
     losses = LossTerms(*(jnp.zeros(LONGEST_CHUNK) for _ in LossTerms._fields))
@@ -204,27 +255,31 @@ def step(
     lpips: LPIPS,
     problem: Problem,
     state: InversionState,
-    draw: Float[Array, "*rows w_dim"],
+    draw: Float[Array, "*layers w_dim"],
+    key: PRNGKeyArray,
 ) -> tuple[InversionState, LossTerms]:
     """One step of the projector.
 
     Args:
       state: before the step.
-      draw: standard normal, of the shape of w, scaled here to the jitter of this step.
+      draw: standard normal, of the shape of w (in the W++ space of one w per layer), scaled here to the jitter of this
+        step.
+      key: of what the objective draws.
     Returns:
       The state after the step, and the loss terms of the image rendered in it.
     """
     numbers, program = problem.numbers, problem.program
-    jitter = draw * numbers.jitter_at(state.step, problem.statistics.w_std)
+    since = state.step - problem.first_step
+    jitter = latents_lib.extend(draw * numbers.jitter_at(since, problem.statistics.w_std), state.latents.w.shape)
 
     def loss(latents: Latents) -> tuple[Float[Array, ""], LossTerms]:
-        terms = loss_terms(generator, lpips, problem, latents._replace(w=latents.w + jitter))
+        terms = loss_terms(generator, lpips, problem, latents._replace(w=latents.w + jitter), key)
         return terms.total, terms
 
     with precision.products(program.precision):
         (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.latents)
-    updates, moments = _adam(program).update(gradient, state.optimizer)
-    rate = numbers.learning_rate_at(state.step)
+    updates, moments = _optimizer(program).update(gradient, state.optimizer)
+    rate = numbers.learning_rate_at(since)
     latents = jax.tree.map(lambda variable, update: variable - rate * update, state.latents, updates)
     latents = latents._replace(noise=latents_lib.normalize_noise(latents.noise))
     is_better = terms.total < state.best_loss
@@ -234,17 +289,19 @@ def step(
         (rendered, terms.total, state.step),
         (state.best, state.best_loss, state.best_step),
     )
-    return InversionState(state.step + 1, latents, moments, best, best_loss, best_step), terms
+    after = state._replace(step=state.step + 1, latents=latents, optimizer=moments)
+    return after._replace(best=best, best_loss=best_loss, best_step=best_step), terms
 
 
-def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: Latents) -> LossTerms:
-    """The loss of given latents, all terms."""
+def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: Latents, key: PRNGKeyArray) -> LossTerms:
+    """The loss of given latents, all terms; `key` is of what the objective draws."""
     numbers, program = problem.numbers, problem.program
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     synthesize, features_of = _networks_in(program)
-    image = observe(problem.degradation, synthesize(generator.synthesis, ws, latents.noise))
-    features = features_of(lpips, _to_feature_size(image, program.feature_size))
-    perceptual = distance(features, problem.observed_features)
+    image = synthesize(generator.synthesis, ws, latents.noise or generator.synthesis.noise_const())
+    of_network = partial(features_of, lpips)
+    compare = OBJECTIVES[program.objective].distance
+    perceptual = compare(of_network, problem.degradation, problem.target, image, program.feature_size, key)
     noise_regularizer = losses.noise_regularizer(latents.noise)
     latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
     total = perceptual + numbers.noise_reg_weight * noise_regularizer
@@ -282,17 +339,15 @@ def render_alpha(generator: Generator, latents: Latents) -> Float[Array, "h w"]:
 def _render(generator: Generator, latents: Latents) -> Float[Array, "h w c"]:
     ws = latents_lib.broadcast(latents.w, num_ws=generator.config.num_ws)
     with precision.products("float32"):
-        return generator.synthesis(ws, latents.noise)
+        return generator.synthesis(ws, latents.noise or "const")
 
 
-def _adam(program: Program) -> optax.GradientTransformation:
+def _optimizer(program: Program) -> optax.GradientTransformation:
+    if program.optimizer == "normalized":
+        return normalize_vectors()
     return optax.scale_by_adam(program.adam_b1, program.adam_b2, program.adam_eps)
 
 
 def lpips_size(resolution: int, feature_size: int) -> int:
     """Side in pixels of what the loss compares of images of a resolution (see `InversionConfig.feature_size`)."""
     return min(resolution, feature_size)
-
-
-def _to_feature_size(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
-    return losses.area_resize(image, size) if image.shape[0] > size else image

@@ -18,8 +18,9 @@ from jaxgan import optimization
 from jaxgan.batch import Batch
 from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.methods import Method
 
-CONFIG = InversionConfig(steps=11, w_samples=100)
+METHOD = Method.of(InversionConfig(steps=11, w_samples=100))
 EVERY = 4
 HELD: dict[Path, list[RunFolder]] = {}
 
@@ -64,7 +65,7 @@ class Listener:
 
 @pytest.fixture(scope="module")
 def engine(tiny, lpips):
-    prior = optimization.make_prior(tiny, CONFIG)
+    prior = optimization.make_prior(tiny, METHOD.first)
     return Engine(tiny, lpips, lambda config: prior, tuple(jax.devices()[:1]))
 
 
@@ -79,9 +80,9 @@ def works(engine, folder, *, resume: bool = False):
         key = jax.random.key(index)
         truth = jax.random.uniform(key, (16, 16, 3), minval=-1, maxval=1)
         mask = Mask(jnp.ones((16, 16)).at[2 * index : 2 * index + 3].set(0))
-        reached = run.restore(engine.generator, CONFIG) if resume else None
+        reached = run.restore(engine.generator, METHOD) if resume else None
         if not run.is_finished:
-            made.append(Work(run, CONFIG, truth, mask(truth), mask, key, EVERY, 1e9, reached))
+            made.append(Work(run, METHOD, truth, mask(truth), mask, key, EVERY, 1e9, reached))
     return made
 
 

@@ -46,7 +46,7 @@ def test_operations_of_a_step(demo, lpips):
         w = statistics.w_avg
         problem = optimization.Problem(settings.numbers(), settings.program(), jaxgan.Identity(), target, statistics, w)
         state = optimization.initial_state(demo, w, settings, jax.random.key(0))
-        return optimization.step(demo, lpips, problem, state, draw)
+        return optimization.step(demo, lpips, problem, state, draw, jax.random.key(0))
 
     features = jax.eval_shape(lpips.features, jax.ShapeDtypeStruct(demo.config.image_shape, jnp.float32))
     draw = jax.ShapeDtypeStruct((demo.config.w_dim,), jnp.float32)

@@ -45,7 +45,7 @@ def test_a_grey_network_is_compared_as_rgb(lpips):
 
     def terms(noise):
         problem = optimization.make_problem(generator, lpips, jnp.zeros((16, 16, 3)), Identity(), QUICK)
-        return optimization.loss_terms(generator, lpips, problem, Latents(problem.start, noise))
+        return optimization.loss_terms(generator, lpips, problem, Latents(problem.start, noise), jax.random.key(0))
 
     noise = latents.sample_noise(jax.random.key(0), generator.config.noise_shapes)
     assert jax.eval_shape(terms, noise).total.shape == ()

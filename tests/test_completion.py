@@ -11,7 +11,7 @@ from jaxgan import GaussianBlur, Identity, images
 
 
 def test_where_nothing_was_missing_there_is_no_restoration():
-    assert completion.complete(SimpleNamespace(assumed=Identity()), jnp.zeros((16, 16, 3))) is None
+    assert completion.complete(SimpleNamespace(assumed=Identity()), jnp.zeros((16, 16, 3)), "") is None
 
 
 def test_the_border_of_a_blurred_photograph_is_not_taken_for_a_mirror():
@@ -23,10 +23,16 @@ def test_the_border_of_a_blurred_photograph_is_not_taken_for_a_mirror():
     crop = np.s_[16:48, 16:48]
     truth, observed = (np.float32(picture[crop]) for picture in (whole, blurred))
     observed = jnp.asarray(images.to_float(images.to_uint8(observed)))
-    work = {"observed": observed, "assumed": GaussianBlur(jnp.float32(1.5), 11), "noise": None, "fidelity": 0.0}
+    work = {
+        "observed": observed,
+        "assumed": GaussianBlur(jnp.float32(1.5), 11),
+        "noise": None,
+        "fidelity": 0.0,
+        "method": "default",
+    }
     errors = {}
     for name, known in (("photograph", None), ("made", truth)):
-        result = completion.complete(SimpleNamespace(**work, truth=known), observed)
+        result = completion.complete(SimpleNamespace(**work, truth=known), observed, "")
         assert result.inverse == "conditional mean" and abs(result.noise - 12**-0.5) < 1e-6
         errors[name] = float(np.sqrt(np.mean((np.asarray(result.image) - truth) ** 2)))
     assert errors["photograph"] < 0.6 * errors["made"], errors

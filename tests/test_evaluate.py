@@ -34,7 +34,7 @@ def evaluation(tmp_path_factory, tiny_network, pictures):
     output = tmp_path_factory.mktemp("evaluation") / "out"
     arguments = ["--output", str(output), "--model", tiny_network, "--batch-size", "2", *pictures]
     arguments += ["--count", "2", "--steps", "2", "--restarts", "2", "--task", "inpaint"]
-    assert evaluate.main([*arguments, "--method", "jaxgan", "classical"]) == 0
+    assert evaluate.main([*arguments, "--method", "default", "classical"]) == 0
     return output, arguments
 
 
@@ -43,15 +43,27 @@ def test_evaluate_writes_rows_summary_and_sheets(evaluation):
     rows = read(output / "results.csv")
     kinds = [(result, seed) for seed in "01" for result in ("reconstruction", "restoration") for _ in range(2)]
     assert [(row["result"], row["seed"]) for row in rows] == kinds + [("classical", "0")] * 2
-    for name, result in {(row["image"], row["result"]) for row in rows if row["method"] == "jaxgan"}:
+    for name, result in {(row["image"], row["result"]) for row in rows if row["method"] == "default"}:
         of_face = [row for row in rows if (row["image"], row["result"]) == (name, result)]
         kept = [row for row in of_face if row["kept"] == "True"]
         assert [row["lpips_observed"] for row in kept] == [min((r["lpips_observed"] for r in of_face), key=float)]
     summary = (output / "summary.md").read_text().splitlines()
-    assert len(summary) == 5 and "| inpaint | jaxgan | restoration | 2 |" in summary[3]
+    assert len(summary) == 5 and "| inpaint | default | restoration | 2 |" in summary[3]
     assert "| LPIPS at 16 px, truth |" in summary[0] and "| LPIPS at 16 px, observation |" in summary[0]
-    with Image.open(output / "inpaint-jaxgan.png") as sheet:
+    with Image.open(output / "inpaint-default.png") as sheet:
         assert sheet.size == (1036, 900)
+
+
+@pytest.mark.slow
+def test_robust_and_tuned_have_rows_of_their_own(tmp_path, tiny_network, pictures):
+    arguments = ["--output", str(tmp_path), "--model", tiny_network, "--steps", "3", "--task", "inpaint", *pictures]
+    assert evaluate.main([*arguments, "--tune-steps", "9", "--method", "default", "robust", "tuned"]) == 0
+    rows = {(row["method"], row["result"], row["image"]): row for row in read(tmp_path / "results.csv")}
+    assert len(rows) == 3 * 2 * 2 and all(row["steps"] == "3" for row in rows.values())
+    for result in ("reconstruction", "restoration"):
+        values = {m: rows[m, result, "1"]["lpips_truth"] for m in ("default", "robust", "tuned")}
+        assert len(set(values.values())) == 3
+    assert evaluate.main([*arguments, "--steps", "2", "--method", "robust"]) == 2
 
 
 def test_evaluate_keeps_what_is_finished(evaluation, capsys):
@@ -66,7 +78,7 @@ def test_evaluate_keeps_what_is_finished(evaluation, capsys):
 def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(evaluation, tmp_path, monkeypatch, capsys):
     output, arguments = evaluation
     copy = shutil.copytree(output, tmp_path / "out")
-    arguments = [*arguments, "--output", str(copy), "--method", "jaxgan", "projector"]
+    arguments = [*arguments, "--output", str(copy), "--method", "default", "projector"]
 
     def interrupt(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -132,6 +144,21 @@ def test_the_other_studies_run(name, tmp_path, tiny_network, pictures):
     assert study.main([name, *arguments, *pictures]) == 0
     rows = read(tmp_path / "results.csv")
     assert rows and all(np.isfinite(float(row["lpips_truth"])) for row in rows)
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert min(figure.size) > 300
+
+
+@pytest.mark.slow
+def test_the_way_between_two_tuned_faces(tmp_path, tiny_network, pictures, capsys):
+    arguments = ["interpolation", "--steps", "6", "--output", str(tmp_path), "--model", tiny_network, *pictures]
+    assert study.main([*arguments, "--count", "1"]) == 2
+    assert "expected 2 images or more, got 1" in capsys.readouterr().err
+    assert study.main(arguments) == 0
+    rows = {(row["network"], float(row["share"])): row for row in read(tmp_path / "results.csv")}
+    assert len(rows) == 10
+    for face, share in (("first", 0.0), ("second", 1.0)):
+        values = [float(rows[network, share][f"lpips_{face}"]) for network in ("untuned", "tuned")]
+        assert values[1] < values[0]
     with Image.open(tmp_path / "figure.png") as figure:
         assert min(figure.size) > 300
 

@@ -184,3 +184,20 @@ def test_broadcast_repeats_w_and_keeps_w_plus():
     np.testing.assert_array_equal(latents.broadcast(w, num_ws=2), np.array([[0, 1, 2], [0, 1, 2]], np.float32))
     w_plus = jnp.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(latents.broadcast(w_plus, num_ws=2), w_plus)
+
+
+def test_equal_rows_of_w_plus_plus_are_w_plus():
+    """Of a network whose layers have fewer, as many and more channels than w has numbers; in a batch, too."""
+    config = GeneratorConfig(16, z_dim=8, w_dim=12, mapping_layers=1, channel_base=128, channel_max=16)
+    assert [config.channels(r) for r in config.block_resolutions] == [16, 16, 8] and config.w_plus_plus_rows == 16
+    generator = Generator(config, rngs=nnx.Rngs(0))
+    ws = jax.random.normal(jax.random.key(0), (2, config.num_ws, config.w_dim))
+    larger = jnp.repeat(ws[:, :, None], 16, 2)
+    batched = jax.jit(jax.vmap(generator.synthesis))
+    assert relative_error(batched(larger), batched(ws)) < 1e-5  # seen: 3e-7
+    # A row belongs to one channel: the last is read by layers of 16 channels only, which are all but the last two.
+    changed = larger.at[0, -2:, 8:].add(1.0)
+    assert relative_error(batched(changed)[0], batched(ws)[0]) < 1e-5
+    assert relative_error(batched(changed.at[0, 2, 15].add(1.0))[0], batched(ws)[0]) > 1e-3
+    with pytest.raises(ValueError, match=r"ws has shape \(6, 15, 12\)"):
+        generator.synthesis(larger[0, :, :15])

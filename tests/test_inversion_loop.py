@@ -13,6 +13,7 @@ from jaxgan.batch import Batch
 from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Image
+from jaxgan.methods import Method
 
 CONFIG = InversionConfig(steps=7, w_samples=100, keep="last")
 
@@ -29,7 +30,7 @@ def images(prior):
     for index, key in enumerate(jax.random.split(jax.random.key(0), 6)):
         observed = jax.random.uniform(key, (16, 16, 3), minval=-1, maxval=1)
         mask = Mask(jnp.ones((16, 16)).at[2 * index : 2 * index + 3].set(0))
-        made.append(Image(observed, mask, CONFIG, key, prior, name=index))
+        made.append(Image(observed, mask, Method.of(CONFIG), key, prior, name=index))
     return made
 
 
@@ -169,7 +170,7 @@ def test_several_images_in_one_call(tiny, lpips, images, prior):
     with pytest.raises(ValueError, match=r"observed has shape .* expected \(n, "):
         inversion.invert_batch(tiny, lpips, observed[:, 1:], masks, config, keys)
     for configs in ((config,), (config, dataclasses.replace(config, latent_space="w_plus"))):
-        with pytest.raises(ValueError, match="expected 2 configs with equal latent_space, feature_size, adam_b1"):
+        with pytest.raises(ValueError, match="expected 2 configs with equal latent_space, noise, "):
             inversion.invert_batch(*arguments, configs, keys)
 
 
@@ -211,7 +212,7 @@ def test_a_converged_image_stops_early(tiny, lpips, images):
 def test_patience_counts_from_the_lowest_loss():
     def is_done(*totals: float, patience: int | None = 3) -> bool:
         terms = optimization.LossTerms(*(np.array(totals, np.float32) for _ in range(4)))
-        return inversion_loop.is_done(InversionConfig(steps=10, patience=patience), terms)
+        return inversion_loop.is_done(Method.of(InversionConfig(steps=10, patience=patience)), terms)
 
     assert not is_done(5, 4, 3, 2.9)
     assert is_done(5, 4, 3.999, 3.998, 3.997)

@@ -134,7 +134,7 @@ def test_config_json_holds_everything_that_repeats_the_run(finished, crop, task,
     settings, result = facts["settings"], facts["result"]
     assert facts["started"] <= facts["finished"]
     assert settings["damage"]["task"] == task and settings["seed"] == 0 and settings["already_aligned"]
-    assert settings["inversion"]["steps"] == 6 and settings["generator"]["resolution"] == 16
+    assert settings["inversion"][0]["steps"] == 6 and settings["generator"]["resolution"] == 16
     assert settings["networks"]["model"] == tiny_network and settings["image"] == str(crop)
     assert settings["image_sha256"] == hashlib.sha256(crop.read_bytes()).hexdigest()
     assert facts["versions"]["jax"] == jax.__version__ and facts["versions"].keys() >= {"orbax-checkpoint", "device"}
@@ -169,7 +169,7 @@ def test_losses_csv_has_a_row_per_step_that_adds_up(finished):
     folder = finished("inpaint")
     with open(folder / "losses.csv", newline="") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    weights = record(folder)["settings"]["inversion"]
+    weights = record(folder)["settings"]["inversion"][0]
     assert weights["latent_dist_reg_weight"] > 0 and [row["step"] for row in rows] == list(range(6))
     for row in rows:
         total = (
@@ -497,12 +497,12 @@ def help_text():
 
 def test_defaults_in_the_help_are_those_of_every_task(help_text):
     for field, sentence in (
-        ("steps", "Optimisation steps."),
+        ("steps", "those of robust are shared by its three phases."),
         ("learning_rate", "Adam's largest step size."),
-        ("latent_space", "One latent for all layers, or one per layer."),
+        ("latent_space", "One latent for all layers, one per layer, or one per channel of every layer."),
         ("noise_reg_weight", "Weight that keeps the noise maps white."),
     ):
-        (told,) = re.findall(rf"{re.escape(sentence)} \(default: (\S+)\)", help_text)
+        (told,) = re.findall(rf"{re.escape(sentence)} \(default: (\w+(?:\.\d+)?)[,)]", help_text)
         for task in TASKS:
             default = getattr(jaxgan.InversionConfig.for_task(task), field)
             assert told == default if isinstance(default, str) else float(told) == default, (field, task)

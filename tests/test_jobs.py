@@ -90,15 +90,17 @@ def test_a_line_sets_any_option_of_its_photograph(tmp_path):
         "",
         {"image": "/b.png", "mask": "m.png", "face": 1, "latent_space": "w"},
         {"image": "c.png", "crop": "0,0,64,64", "fidelity": 1, "noise": 2},
-        {"image": "d.png", "face": [0, 2]},
+        {"image": "d.png", "face": [0, 2], "method": "robust", "steps": 8},
     )
     options = InvertOptions(Damage("inpaint"), photographs=Photographs(jobs=lines), seeds=Seeds(seed=9))
     a, b, c, d = collect(options, default=Path(), device_count=1).jobs
+    assert (a.method, d.method) == ("default", "robust")
+    assert [phase.steps for phase in d.inversion.phases] == [3, 3, 2]
     assert (c.crop, c.completion.fidelity, c.completion.noise, d.faces.face) == ("0,0,64,64", 1.0, 2.0, (0, 2))
     assert (a.path, a.damage.tasks, a.damage.sigma) == (tmp_path / "a.png", {"deblur", "colorize"}, 2.0)
-    assert (a.inversion.steps, a.inversion.latent_dist_reg_weight, a.seeds) == (7, 3.0, (4,))
+    assert (a.inversion.steps, a.inversion.last.latent_dist_reg_weight, a.seeds) == (7, 3.0, (4,))
     assert (b.path, b.damage.mask, b.faces.face) == (Path("/b.png"), tmp_path / "m.png", 1)
-    assert (b.damage.task, b.inversion.latent_space, b.seeds) == ("inpaint", "w", (9,))
+    assert (b.damage.task, b.inversion.last.latent_space, b.seeds) == ("inpaint", "w", (9,))
 
 
 def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):

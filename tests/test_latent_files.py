@@ -70,7 +70,7 @@ def test_other_files_are_refused(folder, name, said):
 
 
 def test_a_latent_per_layer_does_not_fit_into_w(folder):
-    with pytest.raises(UserError, match="a latent for each layer; --latent-space w takes one"):
+    with pytest.raises(UserError, match="a latent for each layer; the space W, where this begins"):
         latent_files.read(str(folder / "latents.npz"), NETWORK, SINGLE)
     w, _ = latent_files.read(str(folder / "one.pt"), NETWORK, SINGLE)
     np.testing.assert_array_equal(w, WS[0, 0])

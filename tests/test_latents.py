@@ -1,5 +1,7 @@
 """Latents and noise maps, against NumPy on a tiny random network."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,3 +110,17 @@ def test_sampled_noise_is_standard_normal_and_differs_between_maps():
     assert abs(float(jnp.mean(noise[0] * noise[1]))) < 0.08
     jax.tree.map(np.testing.assert_array_equal, latents.sample_noise(jax.random.key(1), shapes), noise)
     assert not np.array_equal(latents.sample_noise(jax.random.key(2), shapes)[0], noise[0])
+
+
+def test_latents_are_repeated_into_larger_spaces():
+    config = network(0).config  # resolution 8: 4 rows of ws; w_dim 5, no layer has more than 4 channels
+    shapes = [latents.space_shape(space, config) for space in ("w", "w_plus", "w_plus_plus")]
+    assert shapes == [(5,), (4, 5), (4, 5, 5)]
+    w_plus = jnp.arange(20.0).reshape(4, 5)
+    larger = latents.extend(w_plus, shapes[2])
+    for layer, channel in np.ndindex(4, 5):
+        np.testing.assert_array_equal(larger[layer, channel], w_plus[layer])
+    np.testing.assert_array_equal(latents.extend(w_plus[0], shapes[2]), np.broadcast_to(w_plus[0], shapes[2]))
+    np.testing.assert_array_equal(latents.extend(w_plus, shapes[1]), w_plus)
+    ffhq = GeneratorConfig.config_f(1024)
+    assert math.prod(latents.space_shape("w_plus_plus", ffhq)) == 4_718_592  # SPEC 7: 4.7 million

@@ -215,3 +215,12 @@ def test_max_pool_drops_an_odd_row_and_gives_the_gradient_to_the_maximum():
     np.testing.assert_array_equal(ops.max_pool(x), expected)
     gradient = jax.grad(lambda x: jnp.sum(ops.max_pool(x)))(x)
     np.testing.assert_array_equal(gradient, np.isin(np.asarray(x), expected).astype(np.float32))
+
+
+def test_each_output_of_the_w_plus_plus_space_reads_its_own_row():
+    """By hand: output k is the dot product of row k and column k, times 3 / sqrt(4), and 3 times the bias."""
+    x = np.arange(12.0, dtype=np.float32).reshape(3, 4)  # one row more than there are outputs
+    kernel, bias = np.arange(8.0, dtype=np.float32).reshape(4, 2), np.array([1.0, -2.0], np.float32)
+    expected = [1.5 * (0 * 0 + 1 * 2 + 2 * 4 + 3 * 6) + 3, 1.5 * (4 * 1 + 5 * 3 + 6 * 5 + 7 * 7) - 6]
+    result = ops.dense_per_output(*map(jnp.asarray, (x, kernel, bias)), lr_multiplier=3.0)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)

@@ -19,6 +19,7 @@ from experiments.restore import faces as face_choice
 from experiments.restore.jobs import Job
 from jaxgan import InversionConfig, images, tension
 from jaxgan.errors import UserError
+from jaxgan.methods import Method
 from jaxgan.photos import alignment, deep_png, faces, paste, photo_files
 
 needs_dlib = pytest.mark.skipif(
@@ -226,8 +227,8 @@ NETWORK = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
 def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_format: str = "png") -> Job:
     """What the pipeline hands on for a photograph with one face."""
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
-    inversion = InversionConfig.for_task(damage.hardest_task)
-    asked = (damage, Completion(), faces, already_aligned, None, inversion)
+    inversion = Method.of(InversionConfig.for_task(damage.hardest_task))
+    asked = (damage, Completion(), faces, already_aligned, None, "default", inversion, None)
     return Job(path, path.parent, *asked, (0,), None, paste_format, 25, 30.0, {})
 
 

@@ -82,7 +82,7 @@ def gradients(generator, lpips, problem):
             jax.value_and_grad(
                 lambda latents_, name=name: (
                     optimization.loss_terms(
-                        generator, lpips, problem._replace(program=settings(name).program()), latents_
+                        generator, lpips, problem._replace(program=settings(name).program()), latents_, KEY
                     ).total
                 )
             )(latents_)
@@ -132,6 +132,7 @@ def test_prescaling_cancels():
     assert np.isfinite(jax.tree.leaves(zero)[0]).all()
 
 
+KEY = jax.random.key(0)  # nothing is drawn from it
 PRIOR = optimization.Prior(latents.WStatistics(jnp.zeros(8), jnp.ones(())), None)
 
 
@@ -162,7 +163,7 @@ def test_what_gpus_are_asked_for(small, lpips, name, products, dtypes):
     def step(small, lpips, problem, state):
         small, lpips = (prepare(network, platform="cuda", batch=1) for network in (small, lpips))
         problem = problem._replace(program=settings(name).program())
-        return optimization.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w))
+        return optimization.step(small, lpips, problem, state, jnp.zeros_like(state.latents.w), jax.random.key(0))
 
     with jax.default_matmul_precision("default"):  # instead of the tests' own
         text = step.trace(small, lpips, problem, state).lower(lowering_platforms=("cuda",)).as_text()

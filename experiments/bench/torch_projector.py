@@ -53,7 +53,7 @@ class Projector:
         self.g = self._tensors(generator)
         self.vgg = self._tensors(lpips)
         self.w_std = float(problems[0].statistics.w_std)
-        targets = zip(*(problem.observed_features for problem in problems), strict=True)
+        targets = zip(*(problem.target for problem in problems), strict=True)
         self.target = [self._tensor(np.stack(features)).permute(0, 3, 1, 2).contiguous() for features in targets]
         taps = torch.tensor(self.shape.resample_filter, device=device)
         self.filter = 4 * torch.outer(taps, taps) / taps.sum() ** 2

@@ -42,6 +42,8 @@ GROUPS = {
         "Knowledge",
     ),
     "Inversion": ("invert", "invert_batch", "InversionConfig", "InversionResult", "LossTerms", "Prior", "make_prior"),
+    "Methods and tuning": ("Method", "tune", "tune_batch", "TuningConfig", "TuningResult", "Pivot"),
+    "Tunings on disk": ("save_tuning", "load_tuning", "save_tuned"),
     "Restoration": ("restore", "has_inverse", "Spectrum", "measure_spectrum"),
     "Inversions on disk": ("save_inversion", "load_inversion", "InversionState"),
     "Modules": ("images", "latents", "masks", "metrics"),

@@ -10,31 +10,41 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from experiments.measure import classical, observation
 from experiments.measure.face_sets import FaceSet
+from experiments.options import LoopOptions, Task
 from experiments.runs import settings as run_settings
-from jaxgan import inversion, metrics, restoration
+from jaxgan import inversion, linear_inverse, metrics, restoration, tuning
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.lpips import LPIPS
+from jaxgan.methods import Method
 from jaxgan.metrics import Whitening
 from jaxgan.photos import identity
 from jaxgan.tasks import default_truth
 from jaxgan.truths import Truth
+from jaxgan.tuning import Pivot, TuningConfig, TuningResult
 
 
-def settings(method: str, of_task: InversionConfig) -> InversionConfig | None:
+def settings(method: str, loop: LoopOptions, task: Task) -> Method | None:
     """The settings of a method's loop; None for the classical method, which has no loop.
 
     Args:
-      method: "jaxgan", "projector" or "classical".
-      of_task: the settings of this project's loop.
+      method: "default", "tuned", "projector", "robust" or "classical".
+      loop: how the default method, which "tuned" begins with, optimises; its steps and precision are those of "robust",
+        too, and the projector is the published one.
+      task: for which the method is.
     """
-    return {"jaxgan": of_task, "projector": InversionConfig.reference(), "classical": None}[method]
+    if method == "classical":
+        return None
+    if method in ("default", "tuned"):
+        return loop.method("default", task)
+    return (
+        loop.of_all_methods().method("robust", task) if method == "robust" else LoopOptions().method("projector", task)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Evaluator:
         return cls(generator, lpips, metrics.whitening(generator), faces, batch_size, fidelity)
 
     def evaluate(
-        self, task: str, method: str, settings: InversionConfig | None, seeds: Sequence[int]
+        self, task: str, method: str, settings: Method | None, seeds: Sequence[int], tuned: TuningConfig | None = None
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], list[np.ndarray]]]:
         """Degrades, restores and measures all faces.
 
@@ -72,6 +82,7 @@ class Evaluator:
           method: its name, for the rows.
           settings: of its loop; None for the classical method, which is run once.
           seeds: of the loop; the first is that of the brush strokes, too.
+          tuned: how the network is tuned after the loop; None for not at all.
         Returns:
           A row per face, seed and result, and for each face and result the truth, the observed, the kept result and
           that degraded again.
@@ -80,22 +91,23 @@ class Evaluator:
         damage_seeds = [seeds[0] + index for index in range(len(self.faces.names))]
         happened = [default_truth(task, resolution, seed=seed) for seed in damage_seeds]
         chains = [[] if truth is None else [truth] for truth in happened]
-        return self.evaluate_damage(task, method, settings, seeds, chains, damage_seeds)
+        return self.evaluate_damage(task, method, settings, seeds, chains, damage_seeds, tuned)
 
     def evaluate_damage(
         self,
         task: str,
         method: str,
-        settings: InversionConfig | None,
+        settings: Method | None,
         seeds: Sequence[int],
         chains: Sequence[Sequence[Truth]],
         damage_seeds: Sequence[int],
+        tuned: TuningConfig | None = None,
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], list[np.ndarray]]]:
         """Damages, restores and measures all faces, as `evaluate`.
 
         Args:
           task, method: names for the rows.
-          settings, seeds: as for `evaluate`.
+          settings, seeds, tuned: as for `evaluate`.
           chains: what happens to each face, the same kinds for all of them.
           damage_seeds: of what happens.
         """
@@ -111,10 +123,11 @@ class Evaluator:
                 results, ws = {"classical": _classical(parts, observed)}, None
             else:
                 inverted = self.invert(seed, settings, degradations, observed)
-                results = {"reconstruction": jnp.stack([result.image for result in inverted])}
+                made = inverted if tuned is None else self._tuned(seed, tuned, degradations, observed, inverted)
+                results = {"reconstruction": jnp.stack([result.image for result in made])}
                 ws = [result.ws for result in inverted]
                 if any(chains):
-                    results["restoration"] = self._restored(parts, observed, results["reconstruction"])
+                    results["restoration"] = self._restored(method, parts, observed, results["reconstruction"])
             seconds = (time.perf_counter() - start) / len(names)
             for result, images in results.items():
                 again = observation.degrade_all(degradations, images)
@@ -140,7 +153,7 @@ class Evaluator:
         return rows, pictures
 
     def invert(
-        self, seed: int, settings: InversionConfig, degradations: Degradation, observed: Float[Array, "n h w 3"]
+        self, seed: int, settings: Method, degradations: Degradation, observed: Float[Array, "n h w 3"]
     ) -> list[InversionResult]:
         """Inverts all faces.
 
@@ -150,16 +163,45 @@ class Evaluator:
           degradations: assumed, one pytree with a leading axis.
           observed: of the faces.
         """
-        keys = jnp.stack([run_settings.key_for(seed, Path(name)) for name in self.faces.names])
         return inversion.invert_batch(
-            self.generator, self.lpips, observed, degradations, settings, keys, size=self.batch_size
+            self.generator, self.lpips, observed, degradations, settings, self._keys(seed), size=self.batch_size
         )
 
+    def _keys(self, seed: int) -> Key[Array, " n"]:
+        return jnp.stack([run_settings.key_for(seed, Path(name)) for name in self.faces.names])
+
+    def _tuned(
+        self,
+        seed: int,
+        config: TuningConfig,
+        degradations: Degradation,
+        observed: Float[Array, "n h w 3"],
+        inverted: Sequence[InversionResult],
+    ) -> list[TuningResult]:
+        """Tunes the network for each face: several at once on a GPU, where each has weights of its own."""
+        size = 1 if jax.default_backend() == "cpu" else self.batch_size
+        pivots = [Pivot(result.ws, result.noise) for result in inverted]
+        keys, results = self._keys(seed), []
+        for first in range(0, len(pivots), size):
+            some = slice(first, first + size)
+            of_some = jax.tree.map(lambda leaf, some=some: leaf[some], degradations)
+            arguments = (self.generator, self.lpips, observed[some], of_some, pivots[some], config, keys[some])
+            results += tuning.tune_batch(*arguments)
+        return results
+
     def _restored(
-        self, degradations: Sequence[Degradation], observed: Float[Array, "n h w 3"], images: Float[Array, "n h w 3"]
+        self,
+        method: str,
+        degradations: Sequence[Degradation],
+        observed: Float[Array, "n h w 3"],
+        images: Float[Array, "n h w 3"],
     ) -> Float[Array, "n h w 3"]:
-        pairs = zip(np.asarray(observed), degradations, np.asarray(images), strict=True)
-        return jnp.stack([jnp.asarray(restoration.restore(*pair, fidelity=self.fidelity)) for pair in pairs])
+        network = self.generator.config.source_sha256
+        restored = []
+        for known, degradation, image in zip(np.asarray(observed), degradations, np.asarray(images), strict=True):
+            spectrum = linear_inverse.default_spectrum(degradation, image.shape, network=network, method=method)
+            restored.append(restoration.restore(known, degradation, image, spectrum=spectrum, fidelity=self.fidelity))
+        return jnp.stack([jnp.asarray(image) for image in restored])
 
 
 def _classical(degradations: Sequence[Degradation], observed: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:

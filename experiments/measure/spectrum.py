@@ -14,7 +14,7 @@ from experiments.measure import observation
 from experiments.measure.evaluation import Evaluator
 from jaxgan import masks, stored_spectra
 from jaxgan.degradations import Degradation, GaussianBlur, Mask
-from jaxgan.inversion_config import InversionConfig
+from jaxgan.methods import Method
 from jaxgan.stored_spectra import Library, Source
 
 SIGMAS = (0.625 / 128, 1.25 / 128, 6 / 128)
@@ -23,13 +23,14 @@ BOX = (0.28, 0.33, 0.72, 0.77)
 """A fifth of the picture, in its middle: left, top, right, bottom."""
 
 
-def write(path: Path, evaluator: Evaluator, config_of: Callable[[str], InversionConfig], *, seed: int) -> None:
+def write(path: Path, evaluator: Evaluator, settings_of: Callable[[str], Method], *, method: str, seed: int) -> None:
     """Measures the spectra of deblurring and of inpainting, and writes them.
 
     Args:
       path: JSON file, as `stored_spectra.load` reads it.
       evaluator: networks, and faces that neither network has seen nor anything is reported on.
-      config_of: the settings of a task's loop.
+      settings_of: the settings of a task's loop.
+      method: the name of that loop, under which they are stored.
       seed: of the loop.
     """
     size = evaluator.generator.config.resolution
@@ -47,8 +48,8 @@ def write(path: Path, evaluator: Evaluator, config_of: Callable[[str], Inversion
             say(f"{task}, strength {strength:.4g}: {len(truths)} faces")
             stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(truths)), degradation)
             observed = observation.observe(stacked, truths)
-            results = evaluator.invert(seed, config_of(task), stacked, observed)
+            results = evaluator.invert(seed, settings_of(task), stacked, observed)
             pairs[strength] = (np.asarray(truths), np.stack([result.image for result in results]))
-        families[Source(source, task, "jaxgan")] = stored_spectra.measure_family(pairs)
-    stored_spectra.save(path, Library((source, "jaxgan"), families))
+        families[Source(source, task, method)] = stored_spectra.measure_family(pairs)
+    stored_spectra.save(path, Library((source, method), families))
     say(f"{path}: spectra of {', '.join(damages)} on {len(truths)} faces.")

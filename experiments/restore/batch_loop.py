@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,13 +16,14 @@ from experiments import interrupts
 from experiments.restore import completion, degrade
 from experiments.restore.face_run import Work, explain_how_to_go_on
 from experiments.runs import report
-from jaxgan import inversion, inversion_loop
+from jaxgan import inversion, inversion_loop, optimization, tuning
 from jaxgan.batch import Batch
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Chunk, Image
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import InversionState, LossTerms, Prior
+from jaxgan.tuning import Pivot, TuningResult
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
@@ -48,29 +50,60 @@ class Engine:
 
     def image(self, work: Work) -> Image:
         """A face as the library's loop takes it."""
-        prior = self.prior(work.settings)
+        prior = self.prior(work.settings.first)
         return Image(work.observed, work.assumed, work.settings, work.key, prior, work.reached, name=work)
 
     def bytes_needed(self, work: Work, size: int) -> int:
-        """Memory of one device that a batch of faces like this one takes."""
+        """Memory of one device that a batch of faces like this one takes in the last phase, which has most latents."""
         batch = Batch(self.generator, self.lpips, size, devices=self.devices)
-        return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips))
+        last = len(work.settings.phases) - 1
+        return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips, phase=last))
 
-    def finish(self, work: Work, state: InversionState, losses: LossTerms) -> dict[str, Any]:
+    def tune(self, work: Work, state: InversionState, losses: LossTerms, on_chunk: Callable[[], None]) -> TuningResult:
+        """Trains a copy of the generator for a face whose inversion is done; `on_chunk` may look at `work.tuned`."""
+        result = inversion.result_of(self.generator, work.settings, state, losses)
+
+        def take(*reached: Any) -> None:
+            work.tuned = reached
+            on_chunk()
+
+        return tuning.tune(
+            self.generator,
+            self.lpips,
+            work.observed,
+            work.assumed,
+            Pivot(result.ws, result.noise),
+            work.tuning,
+            work.key,
+            resume_from=work.tuned,
+            chunk_steps=LARGEST_CHUNK,
+            on_chunk=take,
+        )
+
+    def finish(
+        self, work: Work, state: InversionState, losses: LossTerms, tuned: TuningResult | None
+    ) -> dict[str, Any]:
         """Writes everything into a face's folder; returns the metrics."""
         work.wait()
         with explain_how_to_go_on(work.run.path), _REPORT:
             work.run.checkpoint(state, losses)
             result = inversion.result_of(self.generator, work.settings, state, losses)
+            again = functools.partial(degrade.apply, work.assumed)
+            complete = functools.partial(completion.complete, work, network=self.generator.config.source_sha256)
             metrics = report.write(
                 work.run,
                 truth=work.truth,
                 observed=work.observed,
                 result=result,
-                degraded_again=degrade.apply(work.assumed, result.image),
-                restoration=completion.complete(work, result.image),
+                degraded_again=again(result.image),
+                restoration=complete(result.image),
                 lpips=self.lpips,
-                config=work.settings,
+                method=work.settings,
+                earlier=[
+                    report.Phase(latents, image := optimization.render(self.generator, latents), again(image))
+                    for latents in result.earlier
+                ],
+                tuned=None if tuned is None else report.Tuned(tuned, again(tuned.image), complete(tuned.image)),
             )
             work.run.finish(metrics)
         return metrics
@@ -111,11 +144,11 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
       UserError: a folder cannot be written.
     """
     with ThreadPoolExecutor(WRITERS) as pool, interrupts.postponed(listener.say) as requested:
-        desk = _Desk(engine, listener, pool)
+        desk = _Desk(engine, listener, pool, requested)
         chunks = inversion_loop.run(
             engine.generator,
             engine.lpips,
-            desk.images(works, requested),
+            desk.images(works),
             size=size,
             chunk_steps=lambda images: chunk_steps([image.name for image in images]),
             devices=engine.devices,
@@ -139,21 +172,22 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
 class _Desk:
     """Writes what comes out of the batch: frames, checkpoints and reports."""
 
-    def __init__(self, engine: Engine, listener: Listener, pool: ThreadPoolExecutor):
+    def __init__(self, engine: Engine, listener: Listener, pool: ThreadPoolExecutor, requested: Callable[[], bool]):
         self.engine = engine
+        self.requested = requested  # to stop
         self.listener = listener
         self.pool = pool
         self.open: dict[Work, None] = {}  # have made steps, and are neither reported nor failed; a set in order
         self.reports: deque[tuple[Work, Future]] = deque()
 
-    def images(self, works: Iterator[Work], requested: Callable[[], bool]) -> Iterator[Image]:
-        """The faces that have steps left."""
+    def images(self, works: Iterator[Work]) -> Iterator[Image]:
+        """The faces that have steps of the inversion left."""
         for work in works:
-            if requested():
+            if self.requested():
                 raise KeyboardInterrupt
             image = self.engine.image(work)
             if image.is_done:
-                self._report(work, *work.reached)  # it was killed in its report
+                self._complete(work, *work.reached)  # it was stopped in its tuning, or killed in its report
             else:
                 yield image
 
@@ -171,7 +205,7 @@ class _Desk:
         self._snapshots(chunk, {work for work in works if work.progress.is_done or work.is_snapshot_due()})
         for work in works:
             if work.progress.is_done:
-                self._report(work, work.progress.state, work.progress.losses)
+                self._complete(work, work.progress.state, work.progress.losses)
                 del self.open[work]
             elif work.is_checkpoint_due():
                 work.save(self.pool)
@@ -196,6 +230,30 @@ class _Desk:
             if progress.image.name in due:
                 progress.image.name.save_snapshot(self.pool, picture)
 
-    def _report(self, work: Work, state: InversionState, losses: LossTerms) -> None:
-        self.reports.append((work, self.pool.submit(self.engine.finish, work, state, losses)))
+    def _complete(self, work: Work, state: InversionState, losses: LossTerms) -> None:
+        """Tunes, if that is asked for, and reports."""
+        if work.tuning is None:
+            self._report(work, state, losses, None)
+            return
+        work.wait()
+        with explain_how_to_go_on(work.run.path):
+            work.run.checkpoint(state, losses)
+
+        def on_chunk() -> None:
+            self.listener.advanced([work])
+            if self.requested() or work.is_checkpoint_due():
+                work.save_tuning()
+            if self.requested():
+                raise KeyboardInterrupt
+
+        try:
+            tuned = self.engine.tune(work, state, losses, on_chunk)
+        except FloatingPointError as error:
+            self.listener.failed(work, error)
+        else:
+            work.save_tuning()
+            self._report(work, state, losses, tuned)
+
+    def _report(self, work: Work, state: InversionState, losses: LossTerms, tuned: TuningResult | None) -> None:
+        self.reports.append((work, self.pool.submit(self.engine.finish, work, state, losses, tuned)))
         work.reached, work.progress = (state, losses), None  # which held the state of the whole batch

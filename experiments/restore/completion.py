@@ -12,16 +12,17 @@ import jaxgan
 from experiments.restore import degrade
 from experiments.restore.face_run import Work
 from experiments.runs.report import Restoration
-from jaxgan import restoration
+from jaxgan import linear_inverse, restoration
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, MotionBlur, parts_of
 
 
-def complete(work: Work, reconstruction: jax.Array) -> Restoration | None:
+def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration | None:
     """Completes what was observed of a face.
 
     Args:
       work: the face.
       reconstruction: what its inversion found, `[H, W, 3]`.
+      network: digest of the generator's source, by which the spectrum of its errors is found, if it has one.
     Returns:
       None where nothing was missing.
     """
@@ -29,7 +30,11 @@ def complete(work: Work, reconstruction: jax.Array) -> Restoration | None:
         return None
     noise = restoration.ROUNDING if work.noise is None else work.noise / 255
     assumed = work.assumed if work.truth is not None else _without_border(work.assumed, work.observed.shape[0])
-    image = jnp.asarray(jaxgan.restore(work.observed, assumed, reconstruction, noise=noise, fidelity=work.fidelity))
+    spectrum = linear_inverse.default_spectrum(assumed, reconstruction.shape, network=network, method=work.method)
+    restored = jaxgan.restore(
+        work.observed, assumed, reconstruction, spectrum=spectrum, noise=noise, fidelity=work.fidelity
+    )
+    image = jnp.asarray(restored)
     inverse = restoration.inverse_name(work.assumed, image.shape, fidelity=work.fidelity)
     return Restoration(image, degrade.apply(work.assumed, image), inverse, 255 * noise)
 

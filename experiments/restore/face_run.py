@@ -16,9 +16,10 @@ from experiments import cli
 from experiments.runs.folder import RunFolder
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
-from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Progress
+from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
+from jaxgan.tuning import TuningConfig, TuningState, TuningTerms
 
 
 class CannotGoOn(UserError):
@@ -38,14 +39,17 @@ class Work:
       key: of its randomness.
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
+      tuning: the settings of the tuning that follows the inversion; None for none.
       reached: state and losses that an earlier process left; None at the beginning.
       progress: reached by this process since; None until its first chunk.
+      tuned: what the tuning has reached; None before its first chunk.
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
       fidelity: of the restoration, see `jaxgan.restore`.
+      method: the name of the inversion, by which the restoration finds what it knows of its errors.
     """
 
     run: RunFolder
-    settings: InversionConfig
+    settings: Method
     truth: jax.Array | None
     observed: jax.Array
     assumed: Degradation
@@ -56,11 +60,19 @@ class Work:
     progress: Progress | None = None
     noise: float | None = None
     fidelity: float = 0.0
+    method: str = "default"
+    tuning: TuningConfig | None = None
+    tuned: tuple[TuningState, TuningTerms] | None = None
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @property
+    def total_steps(self) -> int:
+        """The number of steps done, those of the tuning among them."""
+        return self.steps + (0 if self.tuned is None else len(self.tuned[1].total))
+
+    @property
     def steps(self) -> int:
-        """Steps done."""
+        """The number of steps of the inversion done."""
         if self.progress is not None:
             return self.progress.steps
         return 0 if self.reached is None else len(self.reached[1].total)
@@ -83,6 +95,11 @@ class Work:
         self.wait()
         progress = self.progress
         self._writing.append(pool.submit(self._guarded, self.run.checkpoint, progress.state, progress.losses))
+
+    def save_tuning(self) -> None:
+        """Writes a checkpoint of the tuning, now."""
+        with explain_how_to_go_on(self.run.path):
+            self.run.checkpoint_tuning(*self.tuned)
 
     def wait(self) -> None:
         """Waits for what is being written; raises what went wrong."""

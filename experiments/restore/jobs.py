@@ -13,8 +13,9 @@ from experiments import validation
 from experiments.cli import Mistakes, say
 from experiments.options import Completion, Damage, FaceChoice, InvertOptions
 from experiments.restore import json_values
-from jaxgan.inversion_config import InversionConfig
+from jaxgan.methods import Method
 from jaxgan.photos.finding import find_photos
+from jaxgan.tuning import TuningConfig
 
 OF_ONE_JOB = {
     "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),
@@ -22,6 +23,7 @@ OF_ONE_JOB = {
     "photographs": ("crop",),
     "faces": ("face",),
     "seeds": ("seed", "init"),
+    "approach": ("method", "tune", "tune_steps"),
     "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
 }
 """Options that a line of a list of jobs may set for its photograph, by their group."""
@@ -35,7 +37,8 @@ class Job:
       path: the file.
       folder: where its results go; its name is that of the photograph among others.
       damage, completion, faces, already_aligned, crop: as the user gave them.
-      inversion: settings of the inversion of every face.
+      method, inversion: the name and the settings of the inversion of every face.
+      tuning: the settings of the tuning that follows it; None for none.
       seeds: one or more; each has a folder of its own if there are several.
       init: latents to begin with, see `latent_files.split`; None for a guess.
       paste_format: format of the whole photograph that is pasted together, None for none.
@@ -51,7 +54,9 @@ class Job:
     faces: FaceChoice
     already_aligned: bool
     crop: str | None
-    inversion: InversionConfig
+    method: str
+    inversion: Method
+    tuning: TuningConfig | None
     seeds: tuple[int, ...]
     init: str | None
     paste_format: str | None
@@ -70,7 +75,9 @@ class Job:
             faces=options.faces,
             already_aligned=options.photographs.already_aligned,
             crop=options.photographs.crop,
-            inversion=options.loop.config(options.damage.hardest_task),
+            method=options.approach.method,
+            inversion=options.loop.method(options.approach.method, options.damage.hardest_task),
+            tuning=options.approach.tuning(),
             seeds=options.seeds.all,
             init=options.seeds.init,
             paste_format=options.output.paste_format if options.output.paste_back else None,
@@ -85,9 +92,14 @@ class Job:
         return self.folder.name
 
     @property
+    def steps_of_run(self) -> int:
+        """The largest number of steps of one face and seed."""
+        return self.inversion.steps + (self.tuning.steps if self.tuning is not None else 0)
+
+    @property
     def total_steps(self) -> int:
-        """Steps of one face with all its seeds."""
-        return self.inversion.steps * len(self.seeds)
+        """The largest number of steps of one face with all its seeds."""
+        return self.steps_of_run * len(self.seeds)
 
 
 class Collected(NamedTuple):

@@ -18,6 +18,7 @@ from convert.files import torch_files
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.latents import space_shape
 
 
 def split(text: str) -> tuple[Path, int | None]:
@@ -34,7 +35,7 @@ def read(text: str, generator: GeneratorConfig, inversion: InversionConfig) -> t
       generator: the latents have its sizes.
       inversion: its latent space is that of the result.
     Returns:
-      w, `[w_dim]` or `[num_ws, w_dim]`, and the noise maps, none if the file has none.
+      w, in the space of the inversion or in a smaller one, and the noise maps, none if the file has none.
     Raises:
       UserError: the file holds no such latents, or those of another network.
     """
@@ -43,7 +44,10 @@ def read(text: str, generator: GeneratorConfig, inversion: InversionConfig) -> t
     if ws.ndim == 3 and len(ws) == 1:
         ws = ws[0]
     ws = np.atleast_2d(ws)
-    if ws.ndim != 2 or ws.shape[1] != generator.w_dim or len(ws) not in (1, generator.num_ws):
+    allowed = [(1, generator.w_dim), space_shape("w_plus", generator)]
+    if inversion.latent_space == "w_plus_plus":
+        allowed.append(space_shape("w_plus_plus", generator))
+    if ws.shape not in allowed:
         raise UserError(
             f"{text} holds latents of shape {list(ws.shape)}; this generator takes [{generator.num_ws}, "
             f"{generator.w_dim}] or [{generator.w_dim}]. Of several, {path}:0 takes the first."
@@ -54,7 +58,9 @@ def read(text: str, generator: GeneratorConfig, inversion: InversionConfig) -> t
     if not all(np.isfinite(array).all() for array in (ws, *noise)):
         raise UserError(f"{text} holds latents or noise maps that are not finite.")
     if inversion.latent_space == "w" and not (ws == ws[:1]).all():
-        raise UserError(f"{text} holds a latent for each layer; --latent-space w takes one for all of them.")
+        raise UserError(
+            f"{text} holds a latent for each layer; the space W, where this begins, takes one for all of them."
+        )
     return (ws[0] if inversion.latent_space == "w" or len(ws) == 1 else ws), noise
 
 

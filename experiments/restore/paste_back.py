@@ -94,7 +94,8 @@ def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:
     photograph's light.
     """
     name = "restoration.png" if tasks & REPLACED else "reconstruction.png"
-    image = photo_files.read(run / name).pixels  # alpha, which a network may have made, left aside
+    path = run / f"tuned_{name}" if (run / f"tuned_{name}").exists() else run / name
+    image = photo_files.read(path).pixels  # alpha, which a network may have made, left aside
     return image if tasks else paste.with_low_frequencies_of(crop.pixels, image)
 
 

@@ -80,7 +80,7 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
       UserError: a folder holds something else, or the blur or the mask does not fit the faces.
       OSError: a folder cannot be made.
     """
-    begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion)
+    begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion.first)
     observations = [
         degrade.observe(_damage(job, crop), crop.pixels, crop.mask, seed=run_settings.seed_of(job.path, crop.index))
         for crop in crops
@@ -130,7 +130,7 @@ def _works(
             key = run_settings.key_for(seed, job.path, face.crop.index)
             reached = run.restore(generator, job.inversion) if resume else None
             if reached is None and begin is not None:
-                reached = _started(generator, job.inversion, key, *begin)
+                reached = _started(generator, job.inversion.first, key, *begin)
             yield Work(
                 run=run,
                 settings=job.inversion,
@@ -142,6 +142,9 @@ def _works(
                 checkpoint_seconds=job.checkpoint_seconds,
                 noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
                 fidelity=job.completion.fidelity,
+                method=job.method,
+                tuning=job.tuning,
+                tuned=run.restore_tuning(generator, job.tuning) if resume and job.tuning is not None else None,
                 reached=reached,
             )
 
@@ -149,9 +152,10 @@ def _works(
 def _started(
     generator: Generator, config: InversionConfig, key: jax.Array, w: np.ndarray, noise: list[np.ndarray]
 ) -> tuple[InversionState, LossTerms]:
-    """An inversion of no step yet that begins with given latents, and noise maps if there are any."""
+    """An inversion of no step yet that begins with given latents, and noise maps if there are any to be optimised."""
     state = optimization.initial_state(generator, w, config, key)
-    latents = state.latents._replace(noise=tuple(map(jnp.asarray, noise))) if noise else state.latents
+    has_noise = bool(noise) and config.noise == "optimized"
+    latents = state.latents._replace(noise=tuple(map(jnp.asarray, noise))) if has_noise else state.latents
     none = jnp.zeros(0)
     return state._replace(latents=latents, best=latents), LossTerms(none, none, none, none)
 
@@ -204,7 +208,9 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "seed": seed,
             "init": job.init,
             "init_sha256": None if job.init is None else checkpoints.sha256(latent_files.split(job.init)[0]),
-            "inversion": dataclasses.asdict(job.inversion),
+            "method": job.method,
+            "tuning": None if job.tuning is None else dataclasses.asdict(job.tuning),
+            "inversion": [dataclasses.asdict(phase) for phase in job.inversion.phases],
             "snapshot_every": job.snapshot_every,
             "networks": job.networks,
             "generator": dataclasses.asdict(generator.config),

@@ -80,10 +80,10 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
                 say(f"{run.path} is finished already; nothing to resume.")
         title, works = f"{job.damage.task} {job.path.name}", photograph.works
         lines: list[str] = []  # below the bar
-        total, initial = job.inversion.steps * len(works), sum(work.steps for work in works)
+        total, initial = job.steps_of_run * len(works), sum(work.total_steps for work in works)
         with Progress.shown(title, total=total, initial=initial) as progress:
             if works:
-                prior = engine.prior(job.inversion)
+                prior = engine.prior(job.inversion.first)
                 batch = engine.with_prior(lambda _: prior)
                 size = engine.batch_size
                 if size == "auto":
@@ -210,8 +210,8 @@ class _Many:
                 self._fail(job, error)
                 self._progress.expect(-job.total_steps)
                 continue
-            done = sum(work.steps for work in photograph.works)
-            self._progress.expect(len(photograph.works) * job.inversion.steps - done - job.total_steps)
+            done = sum(work.total_steps for work in photograph.works)
+            self._progress.expect(len(photograph.works) * job.steps_of_run - done - job.total_steps)
             for work in photograph.works:
                 self._photograph_of[work] = photograph
             if not photograph.works:
@@ -286,7 +286,8 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
             degrade.octave(job.damage),
             job.damage.degradation,
         )
-        facts = (job.inversion.program(), sorted(job.damage.tasks), kernels)
+        programs = tuple(phase.program() for phase in job.inversion.phases)
+        facts = (programs, sorted(job.damage.tasks), kernels)
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)
     return groups

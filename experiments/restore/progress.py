@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.restore.face_run import Work
-from jaxgan.metrics import lpips_name
-from jaxgan.optimization import lpips_size
+from experiments.runs import report
+
+SPACES = {"w": "W", "w_plus": "W+", "w_plus_plus": "W++"}
+"""Papers call the latent spaces so."""
 
 
 class Progress:
@@ -40,7 +42,7 @@ class Progress:
 
     def begin(self, work: Work) -> None:
         """Counts the steps of a face from where it is."""
-        self._steps[work] = work.steps
+        self._steps[work] = work.total_steps
 
     def end(self, work: Work) -> None:
         """Forgets a face."""
@@ -53,13 +55,22 @@ class Progress:
 
     def advance(self, works: list[Work]) -> None:
         """Moves the bar to the steps that faces have now, and shows their mean loss."""
-        if works:
+        if len(works) == 1 and works[0].tuned is not None:
+            terms = works[0].tuned[1]
+            shown = {"tuning": f"{terms.total[-1]:.4f}", "LPIPS": f"{terms.perceptual[-1]:.4f}"}
+            self._bar.set_postfix(shown, refresh=False)
+        elif works:
             loss = sum(work.progress.losses.total[-1] for work in works) / len(works)
             distance = sum(work.progress.losses.perceptual[-1] for work in works) / len(works)
-            size = lpips_size(works[0].observed.shape[0], works[0].settings.feature_size)
-            self._bar.set_postfix({"loss": f"{loss:.4f}", lpips_name(size): f"{distance:.4f}"}, refresh=False)
-        self._bar.update(sum(work.steps - self._steps[work] for work in works))
-        self._steps |= {work: work.steps for work in works}
+            method = works[0].settings
+            phase = method.phases[method.phase_after(works[0].steps)]
+            name = report.objective_name(phase, works[0].observed.shape[0])
+            shown = {"loss": f"{loss:.4f}", name: f"{distance:.4f}"}
+            if len(method.phases) > 1:
+                shown["space"] = SPACES[phase.latent_space]
+            self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(sum(work.total_steps - self._steps[work] for work in works))
+        self._steps |= {work: work.total_steps for work in works}
 
     def say(self, line: str) -> None:
         """Writes a line above the bar."""

@@ -16,12 +16,13 @@ import numpy as np
 
 from experiments.runs import settings as run_settings
 from experiments.runs.lock import Lock
-from jaxgan import files, images, inversion_files
+from jaxgan import files, images, inversion_files, tuning_files
 from jaxgan.errors import CheckpointError, UserError
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.photos import photo_files
+from jaxgan.tuning import TuningConfig, TuningState, TuningTerms
 
 FORMAT = {"format": "jaxgan-run", "format_version": 3}
 """Stands in config.json: the mark of this program, without which a folder is never deleted."""
@@ -203,6 +204,26 @@ class RunFolder:
         except CheckpointError as error:
             raise UserError(f"{error}; start again with --overwrite.") from error
 
+    def checkpoint_tuning(self, state: TuningState, losses: TuningTerms) -> None:
+        """Saves what is needed to continue a tuning; it goes when the run is finished.
+
+        Raises:
+          OSError: it cannot be written; the one before it is untouched.
+        """
+        tuning_files.save_tuning(self.path / "tuning", state, losses)
+        self._last_checkpoint = time.monotonic()
+
+    def restore_tuning(self, generator: Generator, config: TuningConfig) -> tuple[TuningState, TuningTerms] | None:
+        """State and losses of a tuning's last checkpoint; None if there is none yet.
+
+        Raises:
+          UserError: the checkpoint does not fit, or holds NaN.
+        """
+        try:
+            return tuning_files.load_tuning(self.path / "tuning", generator, config)
+        except CheckpointError as error:
+            raise UserError(f"{error}; start again with --overwrite.") from error
+
     def write_snapshot(self, step: int, image: jax.Array) -> None:
         """Keeps a picture of the iterate for `progress.gif`."""
         folder = self.path / "snapshots"
@@ -217,6 +238,7 @@ class RunFolder:
         """Writes the results into config.json: from here on the run counts as finished."""
         self._record = {**self._record, "finished": _now(), "result": result}
         _write_record(self.path, self._record)
+        shutil.rmtree(self.path / "tuning", ignore_errors=True)
         self._lock.release()
 
 

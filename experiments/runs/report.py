@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,19 +15,36 @@ import numpy as np
 
 from experiments.runs import pictures
 from experiments.runs.folder import RunFolder
-from jaxgan import files, images
+from jaxgan import checkpoints, files, images, tuning_files
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.latents import Latents, NoiseMaps
 from jaxgan.lpips import LPIPS
+from jaxgan.methods import Method
 from jaxgan.metrics import lpips_name, measure
 from jaxgan.optimization import LossTerms, lpips_size
 from jaxgan.photos import photo_files
+from jaxgan.tuning import TuningResult, TuningTerms
 
-RESULTS = ("restoration", "reconstruction")
+RESULTS = ("tuned_restoration", "tuned_reconstruction", "restoration", "reconstruction")
 """A result's picture, and its metrics in config.json, have this name; the first of a run is what it was made for."""
 
 TILE = 256
 """Smallest side of a picture in a panel or animation; smaller images are enlarged."""
+
+
+class Phase(NamedTuple):
+    """The result of a phase before the last one.
+
+    Attributes:
+      latents: the latents.
+      image: the generator's image of them, `[H, W, 3]`.
+      degraded_again: that image after the assumed degradation.
+    """
+
+    latents: Latents
+    image: jax.Array
+    degraded_again: jax.Array
 
 
 class Restoration(NamedTuple):
@@ -45,6 +63,20 @@ class Restoration(NamedTuple):
     noise: float
 
 
+class Tuned(NamedTuple):
+    """The result of a tuning.
+
+    Attributes:
+      result: the tuned network, its image of the inversion's latents and its losses.
+      degraded_again: that image after the assumed degradation.
+      restoration: what was observed, completed by that image; None where nothing was missing.
+    """
+
+    result: TuningResult
+    degraded_again: jax.Array
+    restoration: Restoration | None
+
+
 def write(
     run: RunFolder,
     *,
@@ -54,7 +86,9 @@ def write(
     degraded_again: jax.Array,
     restoration: Restoration | None,
     lpips: LPIPS,
-    config: InversionConfig,
+    method: Method,
+    earlier: Sequence[Phase] = (),
+    tuned: Tuned | None = None,
 ) -> dict[str, Any]:
     """Writes every output of a finished inversion but config.json.
 
@@ -66,37 +100,73 @@ def write(
       degraded_again: the reconstruction after the assumed degradation, to be compared with `observed`.
       restoration: None where nothing was missing.
       lpips: for the metrics.
-      config: the settings, for the weights of the loss terms.
+      method: the settings, for the weights of the loss terms.
+      earlier: the results of the phases before the last one.
+      tuned: the result of the tuning that followed; None for none.
     Returns:
       The metrics and facts that belong into config.json.
     """
     folder = run.path
-    measured = {"reconstruction": _measured(lpips, truth, observed, result.image, degraded_again)}
+    measured: dict[str, Any] = {"reconstruction": _measured(lpips, truth, observed, result.image, degraded_again)}
     images.write_png(folder / "observed.png", np.asarray(observed))
     alpha = None if result.alpha is None else np.asarray(result.alpha)
     images.write_png(folder / "reconstruction.png", np.asarray(result.image), alpha=alpha)
     tiles = [("observed", observed), (_label("reconstruction", measured), result.image)]
     if truth is not None:
         images.write_png(folder / "truth.png", np.asarray(truth))
-    if restoration is not None:
-        images.write_png(folder / "restoration.png", np.asarray(restoration.image))
-        compared = _measured(lpips, truth, observed, restoration.image, restoration.degraded_again)
-        measured["restoration"] = {"inverse": restoration.inverse, "noise": restoration.noise, **compared}
-        tiles.append((_label("restoration", measured), restoration.image))
-        tiles += [] if truth is None else [("truth", truth)]
+    if tuned is not None:
+        image, again = tuned.result.image, tuned.degraded_again
+        images.write_png(folder / "tuned_reconstruction.png", np.asarray(image))
+        measured["tuned_reconstruction"] = _measured(lpips, truth, observed, image, again)
+        tiles.append((_label("tuned_reconstruction", measured), image))
+    completed = {"restoration": restoration, "tuned_restoration": None if tuned is None else tuned.restoration}
+    for name, one in completed.items():
+        if one is not None:
+            images.write_png(folder / f"{name}.png", np.asarray(one.image))
+            compared = _measured(lpips, truth, observed, one.image, one.degraded_again)
+            measured[name] = {"inverse": one.inverse, "noise": one.noise, **compared}
+            tiles.append((_label(name, measured), one.image))
+    if truth is not None and (restoration is not None or tuned is not None):
+        tiles.append(("truth", truth))
     images.write_png(folder / "panel.png", panel(tiles))
     frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
     images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
-    write_losses(folder / "losses.csv", result.losses, config)
-    size = lpips_size(result.image.shape[0], config.feature_size)
-    plot_losses(folder / "loss.png", result.losses, config, size=size, returned_step=result.returned_step)
-    _write_npz(folder / "latents.npz", result)
+    write_losses(folder / "losses.csv", result.losses, method)
+    size = lpips_size(result.image.shape[0], method.last.feature_size)
+    name = objective_name(method.last, result.image.shape[0])
+    plot_losses(folder / "loss.png", result.losses, method, name=name, returned_step=result.returned_step)
+    _write_npz(folder / "latents.npz", np.asarray(result.ws), result.noise)
+    phases = {}
+    for number, (phase, config) in enumerate(zip(earlier, method.phases, strict=False), start=1):
+        (folder / "phases").mkdir(exist_ok=True)
+        path = folder / "phases" / f"{number}-{config.latent_space}"
+        images.write_png(path.with_suffix(".png"), np.asarray(phase.image))
+        _write_npz(path.with_suffix(".npz"), np.asarray(phase.latents.w), phase.latents.noise)
+        phases[path.name] = _measured(lpips, truth, observed, phase.image, phase.degraded_again)
     return {
         "returned_step": result.returned_step,
         "loss": float(np.min(result.losses.total)),
         "loss_lpips_size": size,
         **measured,
+        **({"phases": phases} if phases else {}),
+        **({"tuning": _write_tuned(folder, tuned.result)} if tuned is not None else {}),
     }
+
+
+def _write_tuned(folder: Path, result: TuningResult) -> dict[str, Any]:
+    """Writes the tuned network and its losses; returns facts of the tuning."""
+    terms = jax.tree.map(np.asarray, result.losses)
+    with files.replacing(folder / "tuning.csv") as partial, open(partial, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", *TuningTerms._fields])
+        writer.writerows(
+            [step, *(f"{value:.9g}" for value in row)] for step, row in enumerate(zip(*terms, strict=True))
+        )
+    network = folder / "tuned_network"
+    shutil.rmtree(network, ignore_errors=True)  # of a run that was killed in its report
+    pivot = {"latents": "../latents.npz", "sha256": checkpoints.sha256(folder / "latents.npz")}
+    tuning_files.save_tuned(network, result.generator, pivot)
+    return {"steps": len(terms.total), "first_lpips": float(terms.perceptual[0]), "lpips": float(terms.perceptual[-1])}
 
 
 def summary(folder: Path, metrics: dict[str, Any]) -> str:
@@ -142,22 +212,30 @@ def _measured(
 
 
 def _label(name: str, measured: dict[str, dict[str, Any]]) -> str:
-    return f"{name}\n{numbers(measured[name].get('against_truth'))}"
+    return f"{name.replace('_', ' ')}\n{numbers(measured[name].get('against_truth'))}"
 
 
-def weighted_terms(losses: LossTerms, config: InversionConfig, size: int) -> dict[str, np.ndarray]:
-    """The terms times their weights, which sum to the total; `size` is the side of the pictures that LPIPS compares."""
+def objective_name(config: InversionConfig, resolution: int) -> str:
+    """Names the distance by which the phase of an inversion compares images of a resolution."""
+    size = lpips_size(resolution, config.feature_size)
+    return f"LPIPS pyramid from {size} px" if config.objective == "pyramid" else lpips_name(size)
+
+
+def weighted_terms(losses: LossTerms, method: Method, name: str) -> dict[str, np.ndarray]:
+    """The terms times their weights, which sum to the total; `name` is that of the objective."""
+    steps = len(losses.total)
     return {
         "total": np.asarray(losses.total),
-        lpips_name(size): np.asarray(losses.perceptual),
-        "noise regulariser": config.noise_reg_weight * np.asarray(losses.noise_regularizer),
-        "latent distance": config.latent_dist_reg_weight * np.asarray(losses.latent_distance),
+        name: np.asarray(losses.perceptual),
+        "noise regulariser": method.per_step("noise_reg_weight")[:steps] * np.asarray(losses.noise_regularizer),
+        "latent distance": method.per_step("latent_dist_reg_weight")[:steps] * np.asarray(losses.latent_distance),
     }
 
 
-def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None:
+def write_losses(path: Path, losses: LossTerms, method: Method) -> None:
     """A row per step: the terms before their weights, and the learning rate."""
-    rates = np.asarray(jax.vmap(config.numbers().learning_rate_at)(jnp.arange(len(losses.total))))
+    of_phases = [jax.vmap(phase.numbers().learning_rate_at)(jnp.arange(phase.steps)) for phase in method.phases]
+    rates = np.concatenate(of_phases)[: len(losses.total)]
     with files.replacing(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", *LossTerms._fields, "learning_rate"])
@@ -165,16 +243,18 @@ def write_losses(path: Path, losses: LossTerms, config: InversionConfig) -> None
             writer.writerow([step, *(f"{value:.9g}" for value in row)])
 
 
-def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size: int, returned_step: int) -> None:
-    """Every loss term over the steps, as it enters the total."""
+def plot_losses(path: Path, losses: LossTerms, method: Method, *, name: str, returned_step: int) -> None:
+    """Every loss term over the steps, as it enters the total; `name` is that of the objective."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for name, values in weighted_terms(losses, config, size).items():
+    for term, values in weighted_terms(losses, method, name).items():
         if values.any():
-            axes.plot(values, label=name, linewidth=2 if name == "total" else 1.2)
+            axes.plot(values, label=term, linewidth=2 if term == "total" else 1.2)
+    for phase in range(1, len(method.phases)):
+        axes.axvline(method.first_step(phase), color="gray", linewidth=0.8)
     axes.axvline(returned_step, color="gray", linestyle=":", label=f"returned (step {returned_step})")
     positive = np.asarray(losses.perceptual)
     axes.set(xlabel="step", ylabel="loss (weighted)", yscale="log", ylim=(max(positive.min() / 300, 1e-6), None))
@@ -184,9 +264,9 @@ def plot_losses(path: Path, losses: LossTerms, config: InversionConfig, *, size:
         FigureCanvasAgg(figure).print_png(file)
 
 
-def _write_npz(path: Path, result: InversionResult) -> None:
-    """`ws` and `noise_0`, `noise_1`, ... (coarse to fine); and `w`, what projectors write, as a batch of one `ws`."""
+def _write_npz(path: Path, ws: np.ndarray, noise: NoiseMaps) -> None:
+    """`ws` and `noise_0`, `noise_1`, ... (coarse to fine); of W+ also `w`, what projectors write: a batch of one."""
+    of_projectors = {"w": ws[None]} if ws.ndim == 2 else {}  # which know no W++
+    maps = {f"noise_{index}": np.asarray(map_) for index, map_ in enumerate(noise)}
     with files.replacing(path) as partial, open(partial, "wb") as file:
-        noise = {f"noise_{index}": np.asarray(map_) for index, map_ in enumerate(result.noise)}
-        ws = np.asarray(result.ws)
-        np.savez(file, ws=ws, w=ws[None], **noise)
+        np.savez(file, ws=ws, **of_projectors, **maps)

@@ -138,7 +138,7 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
     def loss(iterate: Latents, jitter: Array, coarse: Array):
         jittered = decode(iterate)
         jittered = jittered._replace(w=jittered.w + jitter)
-        terms = optimization.loss_terms(generator, lpips, problem, jittered)
+        terms = optimization.loss_terms(generator, lpips, problem, jittered, key)
         total = terms.total
         if recipe.coarse:
             image = observe(problem.degradation, optimization.render(generator, jittered))
@@ -164,7 +164,7 @@ def _run_one(networks, recipe, config, problem, observed, key, to_w, from_w):
 
     (last, _), curve = jax.lax.scan(body, (first, update.init(first)), jnp.arange(config.steps))
     last = decode(last)
-    end = optimization.loss_terms(generator, lpips, problem, last).perceptual
+    end = optimization.loss_terms(generator, lpips, problem, last, key).perceptual
     return optimization.render(generator, last), jnp.concatenate([curve, end[None]])
 
 
