@@ -261,7 +261,7 @@ class SynthesisNetwork(nnx.Module):
 
         Args:
           ws: one latent per layer or, in the W++ space, one per input channel of a layer, `[num_ws, rows, w_dim]` with
-            `config.w_plus_plus_rows`: style k of a layer is computed from its row k.
+            `GeneratorConfig.w_plus_plus_rows`: style k of a layer is computed from its row k.
           noise: "const" for the stored maps, "none", or one map per convolution, coarse to fine.
           dtype: the format of the features and of the kernels of the 3x3 convolutions (see `jaxgan.precision`).
         Returns:

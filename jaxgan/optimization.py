@@ -70,7 +70,7 @@ class Problem(NamedTuple):
     Attributes:
       numbers, program: the two parts of the config that the compiled steps know.
       degradation: the operator assumed between the synthesised image and the observation.
-      target: the observation as `program.objective` compares it; to "lpips" its features.
+      target: the observation as `Program.objective` compares it; to "lpips" its features.
       statistics: mean and spread of w.
       start: the first w, `[w_dim]`.
       first_step: steps that were done before this phase.
