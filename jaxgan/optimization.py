@@ -99,7 +99,7 @@ class InversionState(NamedTuple):
 
     step: Int[Array, ""]
     latents: Latents
-    optimizer: optax.OptState
+    optimizer: optax.ScaleByAdamState | optax.EmptyState
     best: Latents
     best_loss: Float[Array, ""]
     best_step: Int[Array, ""]

@@ -28,7 +28,7 @@ ORDER = (
     ("errors and files",),
 )
 """Groups of files from the top to the bottom; those of a row do not know each other."""
-COMMANDS = ("invert", "align", "sample", "evaluate", "study", "benchmark")
+COMMANDS = ("invert", "align", "sample", "evaluate", "study", "benchmark", "benchmark_tasks")
 SHARED = ("options", "validation", "cli", "interrupts", "networks", "programs")
 """The files that lie in experiments/ itself."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.measure.statistics import bootstrap
 from experiments.runs import report
 from experiments.runs import settings as run_settings
+from experiments.runs.pictures import thumbnail
 from jaxgan import files, images, metrics
 from jaxgan.errors import UserError
 
@@ -28,7 +29,7 @@ TITLES = {
     "realism": "distance of w",
 }
 """Accuracy is measured against the truth, fidelity against the observation after degrading the result again."""
-FREE = ("output", "task", "method", "batch_size", "write_spectrum")
+FREE = ("output", "task", "levels", "method", "batch_size", "write_spectrum")
 """Options that may differ when an evaluation goes on."""
 FORMAT = {"format": "jaxgan-evaluation", "format_version": 3}
 
@@ -131,6 +132,21 @@ def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[tuple[str
         )
         strips.append(report.panel(list(zip(titles, shown, strict=True))))
     images.write_png(path, np.concatenate(strips, 0))
+
+
+def write_strip(path: Path, found: dict[tuple[str, str], list[np.ndarray]], *, faces: int = 4, side: int = 128) -> None:
+    """The first faces side by side: the truth, what was observed of it, and the last result.
+
+    Args:
+      path: PNG to write; its folder is made.
+      found: pictures as for `write_sheet`.
+      faces: as many at most.
+      side: of a picture.
+    """
+    last = {name: pictures for (name, _), pictures in found.items()}  # of several results the last
+    tiles = [images.to_uint8(picture) for pictures in list(last.values())[:faces] for picture in pictures[:3]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write_png(path, np.concatenate([thumbnail(tile, side) for tile in tiles], axis=1))
 
 
 def _numbers(row: dict[str, Any], which: str) -> str:

@@ -15,9 +15,10 @@ from experiments.restore import degrade
 from experiments.restore.faces import choose, quad_of, warn_if_cut
 from experiments.restore.jobs import Job
 from jaxgan import images
+from jaxgan.degradations import JPEG
 from jaxgan.errors import UserError
 from jaxgan.generator_config import GeneratorConfig
-from jaxgan.photos import alignment, noise, paste, photo_files
+from jaxgan.photos import alignment, jpeg_files, noise, paste, photo_files
 from jaxgan.photos.alignment import AlignmentQuad, Placement
 from jaxgan.photos.mask_files import read_mask
 
@@ -34,6 +35,7 @@ class Crop(NamedTuple):
     placement: Placement
     noise: float | None = None  # estimated standard deviation in 8-bit levels; None where it is not needed
     factor: int = 1  # how many times fewer pixels the photograph has of the face, which repeats them
+    compression: JPEG | None = None  # of the file, where the crop has the file's own pixels
     photons: float | None = None  # estimated, of white in a pixel of the crop; None where it is not needed
 
 
@@ -74,6 +76,12 @@ def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) ->
         is_small="upsample" in job.damage.tasks and job.damage.already_degraded,
         say=say,
     )
+    if "dejpeg" in job.damage.tasks and job.damage.already_degraded:
+        compression = jpeg_files.read_compression(job.path)
+        own_pixels = (np.array_equal(crop.placement.to_photo, np.eye(2, 3)) for crop in crops)
+        crops = [
+            crop._replace(compression=compression) if has else crop for crop, has in zip(crops, own_pixels, strict=True)
+        ]
     if is_noisy:
         crops = [_with_photons(photo, dropped, crop, job, say) for crop in crops]
     if "colorize" in job.damage.tasks and job.damage.already_degraded:

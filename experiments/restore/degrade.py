@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from experiments.options import Damage
 from experiments.restore import own
 from jaxgan import images, masks, tasks, truths
-from jaxgan.degradations import Compose, Degradation, GaussianBlur, Grayscale, MotionBlur
+from jaxgan.degradations import JPEG, Compose, Degradation, GaussianBlur, Grayscale, MotionBlur
 from jaxgan.errors import UserError
 from jaxgan.photos.mask_files import read_mask
 from jaxgan.truths import Compression, Exactly, Hole, PoissonNoise, Reduction, Truth
@@ -32,13 +32,21 @@ class Observation(NamedTuple):
     assumed: Degradation
 
 
-def observe(damage: Damage, pixels: np.ndarray, mask: np.ndarray | None = None, *, seed: int = 0) -> Observation:
+def observe(
+    damage: Damage,
+    pixels: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    compression: JPEG | None = None,
+    seed: int = 0,
+) -> Observation:
     """Damages a face, unless that has happened already.
 
     Args:
       damage: what happened or is to happen, as the user says.
       pixels: of the face, uint8 `[resolution, resolution, 3]`.
       mask: inpaint: 1 where the face is observed; default `crop_mask`.
+      compression: dejpeg: that of the file, if the photograph is damaged already and the face has the file's pixels.
       seed: of everything random.
     Raises:
       UserError: the damage does not fit a face of that size.
@@ -54,7 +62,7 @@ def observe(damage: Damage, pixels: np.ndarray, mask: np.ndarray | None = None, 
         sigma=damage.sigma if damage.assume_sigma is None else damage.assume_sigma,
     )
     observed = jnp.asarray(images.to_float(pixels))
-    assumed = truths.assumed(happened(believed, resolution, mask), observed)
+    assumed = truths.assumed(happened(believed, resolution, mask, compression), observed)
     hidden = images.to_uint8(np.asarray(_hidden(assumed, observed)))
     return Observation(jnp.asarray(images.to_float(hidden)), assumed)
 
@@ -81,13 +89,14 @@ def in_crop(damage: Damage, scale: float, *, factor: int = 1, photons: float | N
     )
 
 
-def happened(damage: Damage, resolution: int, mask: np.ndarray | None) -> list[Truth]:
+def happened(damage: Damage, resolution: int, mask: np.ndarray | None, compression: JPEG | None = None) -> list[Truth]:
     """What happened to a face, one after the other.
 
     Args:
       damage: as the user says.
       resolution: of the face.
       mask: for "inpaint".
+      compression: for "dejpeg", of a photograph that is damaged already; without it, nothing is known of that.
     Raises:
       UserError: the blur or the factor does not fit a face of that size.
     """
@@ -106,7 +115,9 @@ def happened(damage: Damage, resolution: int, mask: np.ndarray | None) -> list[T
     if "denoise" in damage.tasks:
         photons = level.photons if damage.photons is None else damage.photons
         result.append(PoissonNoise(photons, level.drop if damage.drop is None else damage.drop))
-    if "dejpeg" in damage.tasks:
+    if compression is not None:
+        result.append(Exactly(compression))
+    elif "dejpeg" in damage.tasks and not damage.already_degraded:
         result.append(Compression(level.quality if damage.quality is None else damage.quality))
     if mask is not None:
         result.append(Hole(mask))

@@ -12,7 +12,7 @@ from experiments.restore.crops import Crop, photograph_hole
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from jaxgan import tension
-from jaxgan.photos import paste, photo_files, tone
+from jaxgan.photos import jpeg_files, paste, photo_files, tone
 from jaxgan.photos.alignment import Placement
 from jaxgan.photos.photo_files import PhotoFile
 
@@ -40,13 +40,18 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     if factor > 1:
         photo, hole = _enlarged(photo, factor), None if hole is None else hole.repeat(factor, 0).repeat(factor, 1)
         faces = [(crop._replace(placement=_scaled(crop.placement, factor)), run) for crop, run in faces]
-    pixels = _pasted(
-        photo.pixels,
-        [crop for crop, _ in faces],
-        [paste.RestoredFace(_image(crop, run, job.damage.tasks), crop.placement) for crop, run in faces],
-        hole,
-        job.damage.tasks,
-    )
+    if job.damage.tasks == {"dejpeg"} and job.damage.already_degraded:
+        found = [(photo_files.read(run / "reconstruction.png").pixels, crop.placement) for crop, run in faces]
+        compression = jpeg_files.read_compression(job.path)
+        pixels = paste.replace_coded_faces(photo.pixels, [paste.RestoredFace(*face) for face in found], compression)
+    else:
+        pixels = _pasted(
+            photo.pixels,
+            [crop for crop, _ in faces],
+            [paste.RestoredFace(_image(crop, run, job.damage.tasks), crop.placement) for crop, run in faces],
+            hole,
+            job.damage.tasks,
+        )
     path = run_folders.restored(job.folder, job.paste_format)
     notes = [*photo.notes, *photo_files.write(path, pixels, photo, job.paste_format)]
     changed = (pixels != photo.pixels).any(axis=-1).mean()
@@ -93,7 +98,7 @@ def _image(crop: Crop, run: Path, tasks: frozenset[str]) -> np.ndarray:
     photograph itself is completed by the reconstruction; and where a face is replaced without need, it gets the
     photograph's light.
     """
-    name = "restoration.png" if tasks & REPLACED else "reconstruction.png"
+    name = "restoration.png" if tasks & REPLACED and (run / "restoration.png").exists() else "reconstruction.png"
     path = run / f"tuned_{name}" if (run / f"tuned_{name}").exists() else run / name
     image = photo_files.read(path).pixels  # alpha, which a network may have made, left aside
     return image if tasks else paste.with_low_frequencies_of(crop.pixels, image)

@@ -82,7 +82,13 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
     """
     begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion.first)
     observations = [
-        degrade.observe(_damage(job, crop), crop.pixels, crop.mask, seed=run_settings.seed_of(job.path, crop.index))
+        degrade.observe(
+            _damage(job, crop),
+            crop.pixels,
+            crop.mask,
+            compression=crop.compression,
+            seed=run_settings.seed_of(job.path, crop.index),
+        )
         for crop in crops
     ]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]

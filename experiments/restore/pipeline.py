@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import jax
+from PIL import Image
 
 from experiments.cli import describe, say
 from experiments.restore import batch_loop, batch_size, crops, degrade
@@ -280,14 +281,21 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     """Photographs that one compiled program serves, together, by a name that is the same in every process."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
-        kernels = (
-            job.damage.kernel_size,
-            job.damage.assume_kernel_size,
-            degrade.octave(job.damage),
-            job.damage.degradation,
-        )
+        damage = job.damage
+        kernels = (damage.kernel_size, damage.assume_kernel_size, degrade.octave(damage))
         programs = tuple(phase.program() for phase in job.inversion.phases)
-        facts = (programs, sorted(job.damage.tasks), kernels)
+        facts = (programs, sorted(damage.tasks), kernels, damage.degradation, _compression(job))
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)
     return groups
+
+
+def _compression(job: Job) -> tuple | None:
+    """Tells files apart whose compression is assumed, or not, in programs of their own."""
+    if "dejpeg" not in job.damage.tasks or not job.damage.already_degraded or not job.already_aligned:
+        return None
+    try:
+        with Image.open(job.path) as picture:
+            return picture.size, getattr(picture, "layer", None)
+    except OSError:
+        return None  # told where the photograph is read

@@ -21,7 +21,8 @@ from jaxtyping import Bool, Float32, UInt, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from jaxgan import membrane, tension
+from jaxgan import jpeg_intervals, membrane, tension
+from jaxgan.degradations import JPEG
 from jaxgan.photos import tone as tones
 from jaxgan.photos.alignment import Placement
 from jaxgan.photos.tone import Tone
@@ -175,6 +176,36 @@ def replace_faces(
       A copy; pixels outside the squares are equal bit for bit.
     """
     return _composed(photo, faces, lambda base, restored: restored, tone)
+
+
+def replace_coded_faces(
+    photo: UInt8[np.ndarray, "H W 3"], faces: Sequence[RestoredFace], jpeg: JPEG
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Replaces aligned squares by what a JPEG file leaves open: each coefficient stays in the file's own interval.
+
+    Args:
+      photo: decoded from the file.
+      faces: the generator's images.
+      jpeg: the compression of the file.
+    Returns:
+      A copy; pixels outside the squares are equal bit for bit.
+    """
+    result = photo.copy()
+    for face in faces:
+        units = (8 * pixels for pixels in jpeg.subsampling)
+        box = tuple(
+            slice(part.start // unit * unit, min(-(-part.stop // unit) * unit, side))
+            for part, unit, side in zip(_box(face.placement, photo.shape), units, photo.shape[:2], strict=True)
+        )
+        values = _values(face)
+        warped = np.stack([_warped(values[..., channel], face.placement, *box) for channel in range(3)], axis=-1)
+        base = photo[box].astype(np.float64) / 255
+        completed = (jpeg_intervals.complete(jpeg, 2 * base - 1, 2 * warped - 1) + 1) / 2
+        share = _share(face, faces, *box)[..., None]
+        part = result[box]
+        blended = part / 255 + share * (completed - base)
+        part[...] = np.where(share > 0, np.clip(np.rint(255 * blended), 0, 255), part)
+    return result
 
 
 def colour_faces(photo: UInt[np.ndarray, "H W 3"], faces: Sequence[RestoredFace]) -> UInt[np.ndarray, "H W 3"]:
