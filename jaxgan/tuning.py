@@ -232,7 +232,7 @@ def tune_batch(
             generator, lpips, degradations, targets, stacked, keys, states, config, np.int32(chunk_steps)
         )
         done = np.asarray(states.step) - before
-        losses = [_longer(terms, _of(chunk, index), done[index]) for index, terms in enumerate(losses)]
+        losses = [_longer(terms, _of(chunk, index), int(done[index])) for index, terms in enumerate(losses)]
     return [_result(generator, pivots[index], _of(states, index), losses[index]) for index in range(count)]
 
 
