@@ -1,13 +1,14 @@
 """Fixtures and flags of all tests: exact float32 products, no silent broadcasting, shapes checked at run time."""
 
 import os
+from pathlib import Path
 
 import jaxtyping
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other worker
-# LLVM's optimisations are half of the time that programs take to compile. Few tests make steps enough to win it back;
-# for the slow ones set XLA_FLAGS yourself, to nothing for example.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Without LLVM's optimisations and XLA's newer code of fused loops, programs compile in a sixth of the time. Few tests
+# make steps enough to win it back; for the slow ones set XLA_FLAGS yourself, to nothing for example.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
 
 import json  # noqa: E402
@@ -49,10 +50,15 @@ def _compile_once(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_programs():
-    """Frees the programs a file has compiled: each maps memory, and the system limits how often a process may."""
+    """Frees compiled programs before they map memory too often: Linux allows a process 65,530 maps.
+
+    Until then the files of tests share them.
+    """
     yield
-    batch.PROGRAMS.clear()
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        batch.PROGRAMS.clear()
+        jax.clear_caches()
 
 
 @pytest.fixture
