@@ -1,5 +1,6 @@
 """Fixtures and flags of all tests: exact float32 products, no silent broadcasting, shapes checked at run time."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -74,6 +75,44 @@ def lpips():
     import jaxgan
 
     return jaxgan.load_lpips()
+
+
+@contextlib.contextmanager
+def _narrow_vgg():
+    """Every VGG16 that is made or loaded in the block has 8 channels in all layers."""
+    from jaxgan import lpips, vgg
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vgg, "STAGES", tuple((8, depth) for _, depth in vgg.STAGES))
+        patch.setattr(lpips, "TAPS", dict.fromkeys(lpips.TAPS, 8))
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def narrow():
+    """A random LPIPS of 8 channels, for tests of what surrounds it.
+
+    The trained one, of 512, is most of the time that steps and comparisons of 16x16 pixels take.
+    """
+    from flax import nnx
+
+    import jaxgan
+
+    with _narrow_vgg():
+        return jaxgan.LPIPS(rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def narrow_lpips(lpips, narrow, tmp_path_factory):
+    """Commands in this process compare by `narrow`; `lpips` has been loaded before."""
+    from jaxgan import checkpoints
+
+    weights = checkpoints.network_arrays(narrow)
+    with _narrow_vgg() as patch:
+        patch.setenv("JAXGAN_CACHE", str(tmp_path_factory.mktemp("narrow")))
+        folder = checkpoints.cache_folder() / "lpips-vgg16"
+        checkpoints.save_lpips(folder, weights, {"weights_sha256": checkpoints.digest(weights)})
+        yield
 
 
 @pytest.fixture(scope="session")
