@@ -1,13 +1,15 @@
 """Fixtures and flags of all tests: exact float32 products, no silent broadcasting, shapes checked at run time."""
 
+import contextlib
 import os
+from pathlib import Path
 
 import jaxtyping
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other worker
-# LLVM's optimisations are half of the time that programs take to compile. Few tests make steps enough to win it back;
-# for the slow ones set XLA_FLAGS yourself, to nothing for example.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Without LLVM's optimisations and XLA's newer code of fused loops, programs compile in a sixth of the time. Few tests
+# make steps enough to win it back; for the slow ones set XLA_FLAGS yourself, to nothing for example.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
 
 import json  # noqa: E402
@@ -49,10 +51,15 @@ def _compile_once(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_programs():
-    """Frees the programs a file has compiled: each maps memory, and the system limits how often a process may."""
+    """Frees compiled programs before they map memory too often: Linux allows a process 65,530 maps.
+
+    Until then the files of tests share them.
+    """
     yield
-    batch.PROGRAMS.clear()
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        batch.PROGRAMS.clear()
+        jax.clear_caches()
 
 
 @pytest.fixture
@@ -68,6 +75,44 @@ def lpips():
     import jaxgan
 
     return jaxgan.load_lpips()
+
+
+@contextlib.contextmanager
+def _narrow_vgg():
+    """Every VGG16 that is made or loaded in the block has 8 channels in all layers."""
+    from jaxgan import lpips, vgg
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vgg, "STAGES", tuple((8, depth) for _, depth in vgg.STAGES))
+        patch.setattr(lpips, "TAPS", dict.fromkeys(lpips.TAPS, 8))
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def narrow():
+    """A random LPIPS of 8 channels, for tests of what surrounds it.
+
+    The trained one, of 512, is most of the time that steps and comparisons of 16x16 pixels take.
+    """
+    from flax import nnx
+
+    import jaxgan
+
+    with _narrow_vgg():
+        return jaxgan.LPIPS(rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def narrow_lpips(lpips, narrow, tmp_path_factory):
+    """Commands in this process compare by `narrow`; `lpips` has been loaded before."""
+    from jaxgan import checkpoints
+
+    weights = checkpoints.network_arrays(narrow)
+    with _narrow_vgg() as patch:
+        patch.setenv("JAXGAN_CACHE", str(tmp_path_factory.mktemp("narrow")))
+        folder = checkpoints.cache_folder() / "lpips-vgg16"
+        checkpoints.save_lpips(folder, weights, {"weights_sha256": checkpoints.digest(weights)})
+        yield
 
 
 @pytest.fixture(scope="session")

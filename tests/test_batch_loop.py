@@ -64,6 +64,11 @@ class Listener:
 
 
 @pytest.fixture(scope="module")
+def lpips(narrow):
+    return narrow
+
+
+@pytest.fixture(scope="module")
 def engine(tiny, lpips):
     prior = optimization.make_prior(tiny, METHOD.first)
     return Engine(tiny, lpips, lambda config: prior, tuple(jax.devices()[:1]))

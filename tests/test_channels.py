@@ -30,22 +30,22 @@ def test_grey_is_repeated_and_alpha_left_off():
     np.testing.assert_array_equal(generators.as_rgb(image[..., :3]), image[..., :3])
 
 
-def test_a_network_with_alpha_is_inverted_as_rgb(lpips):
+def test_a_network_with_alpha_is_inverted_as_rgb(narrow):
     generator = network(4)
     target = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (16, 16, 3)), jnp.float32)
-    result = jaxgan.invert(generator, lpips, target, Identity(), QUICK, jax.random.key(0))
+    result = jaxgan.invert(generator, narrow, target, Identity(), QUICK, jax.random.key(0))
     whole = generator.synthesis(result.ws, result.noise)
     np.testing.assert_allclose(result.image, whole[..., :3], atol=1e-5)  # seen: 0
     np.testing.assert_allclose(result.alpha, whole[..., 3], atol=1e-5)
 
 
-def test_a_grey_network_is_compared_as_rgb(lpips):
+def test_a_grey_network_is_compared_as_rgb(narrow):
     """Its samples and its loss have three channels; nothing is compiled here, only traced."""
     generator = network(1)
 
     def terms(noise):
-        problem = optimization.make_problem(generator, lpips, jnp.zeros((16, 16, 3)), Identity(), QUICK)
-        return optimization.loss_terms(generator, lpips, problem, Latents(problem.start, noise), jax.random.key(0))
+        problem = optimization.make_problem(generator, narrow, jnp.zeros((16, 16, 3)), Identity(), QUICK)
+        return optimization.loss_terms(generator, narrow, problem, Latents(problem.start, noise), jax.random.key(0))
 
     noise = latents.sample_noise(jax.random.key(0), generator.config.noise_shapes)
     assert jax.eval_shape(terms, noise).total.shape == ()
@@ -55,11 +55,11 @@ def test_a_grey_network_is_compared_as_rgb(lpips):
     assert rendered.shape == generator.config.image_shape == (16, 16, 3)
 
 
-def test_a_grey_network_gives_no_colours(lpips):
+def test_a_grey_network_gives_no_colours(narrow):
     generator, target = network(1), jnp.zeros((16, 16, 3))
     for degradation in (Grayscale(), Compose((Identity(), Compose((Grayscale(),))))):
         with pytest.raises(ValueError, match="makes grey images; to give colours to a picture takes one of 3 channels"):
-            jaxgan.invert(generator, lpips, target, degradation, QUICK, jax.random.key(0))
+            jaxgan.invert(generator, narrow, target, degradation, QUICK, jax.random.key(0))
 
 
 def test_other_numbers_of_channels_are_refused():

@@ -13,6 +13,7 @@ from PIL import Image
 from experiments import evaluate, study
 from experiments.measure.evaluation import Evaluator
 from experiments.measure.spectrum import SIGMAS
+from experiments.studies.setup import Setup
 from jaxgan import stored_spectra
 
 
@@ -133,6 +134,26 @@ def test_a_study_writes_figure_table_and_finding(tmp_path, tiny_network, picture
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
     with Image.open(tmp_path / "figure.png") as figure:
         assert min(figure.size) > 300
+
+
+def test_a_signal_keeps_the_sweeps_that_are_done_and_says_how_to_go_on(
+    tmp_path, tiny_network, pictures, monkeypatch, capsys
+):
+    begun = []
+
+    def measure(setup, config, cases):
+        begun.append(cases[0].labels["space"])
+        if begun[-1] == "w_plus":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return [case.labels for case in cases]
+
+    monkeypatch.setattr(Setup, "_measure", measure)
+    for _ in range(2):
+        arguments = ["latent-space", "--count", "1", "--output", str(tmp_path), "--model", tiny_network]
+        assert study.main([*arguments, *pictures]) == 130
+        said = f"interrupted. {tmp_path} keeps the sweeps that are done; the same command goes on."
+        assert said in capsys.readouterr().err
+    assert begun == ["w", "w_plus", "w_plus"]
 
 
 @pytest.mark.slow

@@ -19,6 +19,11 @@ CONFIG = InversionConfig(steps=7, w_samples=100)
 
 
 @pytest.fixture(scope="module")
+def lpips(narrow):
+    return narrow
+
+
+@pytest.fixture(scope="module")
 def reached(tiny):
     """A first state that counts as the third, and losses of three steps."""
     state = optimization.initial_state(tiny, jnp.ones(8), CONFIG, jax.random.key(1))

@@ -19,6 +19,11 @@ CONFIG = InversionConfig(steps=7, w_samples=100, keep="last")
 
 
 @pytest.fixture(scope="module")
+def lpips(narrow):
+    return narrow
+
+
+@pytest.fixture(scope="module")
 def prior(tiny):
     return optimization.make_prior(tiny, CONFIG)
 

@@ -30,6 +30,8 @@ from experiments.restore import degrade
 from jaxgan import GeneratorConfig, checkpoints, images, masks
 from jaxgan.photos import alignment, faces, photo_files
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 TASKS = ("invert", "inpaint", "deblur", "colorize")
 RUN = ("inpaint", "deblur")
 """Tasks that are run: a program each. The others differ in the observed picture only, which is tested without a run."""

@@ -24,6 +24,8 @@ from jaxgan import images, optimization
 from jaxgan.batch import Batch
 from jaxgan.photos import photo_files
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 
 @pytest.fixture(scope="module")
 def faces(crops, tmp_path_factory) -> Path:
@@ -99,6 +101,7 @@ def test_another_batch_size_changes_rounding_only(whole, faces, inpaint, tmp_pat
 def test_new_photographs_join_a_finished_folder(whole, faces, inpaint, tmp_path):
     root, photos = shutil.copytree(whole, tmp_path / "out"), shutil.copytree(faces, tmp_path / "faces")
     shutil.rmtree(root / "face4")
+    (root / "contact_sheet.png").unlink()
     text = (root / "manifest.jsonl").read_text().splitlines(keepends=True)
     (root / "manifest.jsonl").write_text("".join(line for line in text if '"face4"' not in line) + '{"item": "fa')
     before = {path: path.stat().st_mtime_ns for path in root.glob("face*/*")}
@@ -109,6 +112,7 @@ def test_new_photographs_join_a_finished_folder(whole, faces, inpaint, tmp_path)
     assert "4 of 5 photographs are finished already." in stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert_same(root / "face4", whole / "face4")
+    assert (root / "contact_sheet.png").read_bytes() == (whole / "contact_sheet.png").read_bytes()
     assert finished_lines(root) == {f"face{index}": 1 for index in range(5)}
     code, stderr = call(*options, "--batch-size", 4, "--resume")
     assert code == 2 and "manifest.jsonl was started with other settings (batch_size: 2 then, 4 now)" in stderr
@@ -162,15 +166,15 @@ def test_a_batch_too_large_is_halved(whole, faces, inpaint, tmp_path, monkeypatc
 
     def run_out_of_memory(self, chunk_steps):
         chunks.append(self.size)
-        if self.size == 4 and len(chunks) == 2:
+        if self.size == 2 and len(chunks) == 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
         return advance(self, chunk_steps)
 
     monkeypatch.setattr(Batch, "advance", run_out_of_memory)
     options = (*inpaint, "--image", faces, "--output", tmp_path / "out")
-    stderr = succeed(*options, "--batch-size", 4)
-    assert "a batch of 4 does not fit into memory; going on with 2." in stderr
-    assert chunks == [4, 4] + [2] * 4  # the second half of four faces, then the fifth
+    stderr = succeed(*options)
+    assert "a batch of 2 does not fit into memory; going on with 1." in stderr
+    assert chunks == [2, 2] + [1] * 8  # the second half of two faces, then the other three
     assert finished_lines(tmp_path / "out") == {f"face{index}": 1 for index in range(5)}
     ours, expected = (
         np.loadtxt(path / "face0" / "losses.csv", delimiter=",", skiprows=1) for path in (tmp_path / "out", whole)

@@ -22,6 +22,8 @@ from jaxgan import images, optimization
 from jaxgan.batch import Batch
 from jaxgan.photos import photo_files
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory, tiny_network):
