@@ -57,7 +57,7 @@ def _forget_programs():
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
         batch.PROGRAMS.clear()
         jax.clear_caches()
 

@@ -16,6 +16,8 @@ from experiments.measure.spectrum import SIGMAS
 from experiments.studies.setup import Setup
 from jaxgan import stored_spectra
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 
 def read(path):
     with open(path, newline="") as file:

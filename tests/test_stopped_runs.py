@@ -60,7 +60,7 @@ def test_a_run_killed_in_its_report_is_finished_from_its_checkpoint(whole, unfin
 def test_a_half_written_checkpoint_is_passed_over_and_removed(whole, unfinished, arguments):
     """A kill in the middle of a save leaves one: the next run takes the last whole one."""
     partial = shutil.copytree(unfinished / "latents" / "6", unfinished / "latents" / "9.orbax-checkpoint-tmp")
-    (partial / "commit_success.txt").unlink()
+    (partial / "commit_success.txt").unlink(missing_ok=True)  # Orbax 0.11 writes none
     succeed(*arguments(unfinished), "--resume")
     assert_same(unfinished, whole)
     assert os.listdir(unfinished / "latents") == ["6"]
