@@ -1,1 +1,1 @@
-"""Conversion of published PyTorch checkpoints into network folders that `jaxgan` loads. Needs no PyTorch."""
+"""Converts published checkpoints into network folders that `jaxgan` loads; PyTorch is not needed."""

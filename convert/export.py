@@ -21,12 +21,12 @@ def write(folder: Path, output: Path, file_format: Format, *, overwrite: bool = 
     """Exports a network folder to one file, which appears whole or not at all.
 
     Args:
-      folder: written by `python -m convert stylegan2`.
-      output: the file.
-      file_format: "state-dict" as `torch.save(G_ema.state_dict(), ...)` writes it, or "safetensors".
-      overwrite: replace an existing file.
+      folder: a network folder that `python -m convert stylegan2` wrote.
+      output: the file to write.
+      file_format: "state-dict" for the format of `torch.save(G_ema.state_dict(), ...)`, or "safetensors".
+      overwrite: True replaces an existing file.
     Returns:
-      Number of arrays; the `resample_filter` buffers are among them, so that a strict `load_state_dict` works.
+      The number of arrays; the `resample_filter` buffers are among them, so that a strict `load_state_dict` works.
     Raises:
       CheckpointError: the folder is no converted generator.
       UserError: the output exists.
@@ -35,7 +35,7 @@ def write(folder: Path, output: Path, file_format: Format, *, overwrite: bool = 
         raise UserError(f"{output} is a directory; expected the name of a file.")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists already; choose another file or give --overwrite.")
-    generator = checkpoints.load_generator(os.fspath(folder))  # as text it may be "demo"
+    generator = checkpoints.load_generator(os.fspath(folder))  # the text "demo" names the embedded network
     arrays = official_names.state_dict(generator.config, checkpoints.network_arrays(generator))
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     output_folder.write_file(output, lambda partial: _save(partial, arrays, file_format), size=_size(arrays))
@@ -43,7 +43,7 @@ def write(folder: Path, output: Path, file_format: Format, *, overwrite: bool = 
 
 
 def _size(arrays: dict[str, np.ndarray]) -> int:
-    return sum(array.nbytes + 1_000 for array in arrays.values())  # with the entry's name and headers
+    return sum(array.nbytes + 1_000 for array in arrays.values())  # the entry's name and headers come on top
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray], file_format: Format) -> None:

@@ -1,4 +1,4 @@
-"""A generator as it was found in a file: what every format's reader returns, and the one way from there to weights."""
+"""Describes a generator as it was found in a file, and turns it into weights, whatever the format of the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxgan.generator_config import GeneratorConfig
 from jaxgan.pickles import brief
 
 MAX_SIZE, MAX_LAYERS = 2**14, 64
-"""Far above any StyleGAN2: 1024x1024 pixels, 512 channels and latents, 8 mapping layers."""
+"""Sizes far above those of any StyleGAN2, which has 1024x1024 pixels, 512 channels and latents, 8 mapping layers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Found:
     """A generator in the file's own names and layouts.
 
     Attributes:
-      format: name of the format, which config.json keeps.
-      config: what the arrays and attributes say about the network.
+      format: the name of the format, which config.json keeps.
+      config: the configuration that the arrays and attributes tell.
       arrays: {the file's name: array}, without the file's other networks.
-      table: where each of them goes.
+      table: {the file's name: (our path, transform)} for the arrays.
       ignored: {the file's name: reason} for arrays that have no place in our network.
       notes: facts about the conversion that a user should know.
-      made: our paths of the parts that the file lacks and that are made (see `missing_parts`).
+      made: our paths of the parts that the file lacks and that are made here (see `missing_parts`).
     """
 
     format: str
@@ -43,7 +43,7 @@ class Found:
     made: tuple[str, ...] = ()
 
     def weights(self) -> dict[str, np.ndarray]:
-        """{"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
+        """Converts the arrays to {"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
 
         Raises:
           ConversionError: lists every array that is missing, unknown, misshapen, of another dtype or not finite.
@@ -61,10 +61,10 @@ def assemble(
     ignored: Mapping[str, str],
     notes: Iterable[str] = (),
 ) -> Found:
-    """Puts a generator together as its format's reader found it: in float32, and without the parts that it lacks.
+    """Puts a generator together from the parts that its reader found, widened to float32.
 
     Args:
-      name: of the format.
+      name: the name of the format.
       config, arrays, table, ignored, notes: see `Found`.
     Raises:
       ConversionError: a size is far beyond those of StyleGAN2, or the arrays share their numbers.
@@ -76,7 +76,7 @@ def assemble(
 
 
 def check_sizes(config: GeneratorConfig) -> None:
-    """Refuses a network that nobody has trained, before anything is computed for it.
+    """Refuses a network of absurd size before anything is computed for it.
 
     Raises:
       ConversionError: a size is far beyond those of StyleGAN2.
@@ -91,7 +91,7 @@ def check_sizes(config: GeneratorConfig) -> None:
 
 
 def expected_shapes(config: GeneratorConfig) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shape and dtype of every leaf of the network of that configuration."""
+    """Returns the shape and dtype of every leaf of the network of a configuration."""
     return dict(_shapes(dataclasses.replace(config, source="", source_sha256="")))
 
 

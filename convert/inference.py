@@ -1,4 +1,4 @@
-"""Reads the numbers of a configuration off the shapes and filters of a file."""
+"""Infers the numbers of a configuration from the shapes and filters of a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from jaxgan.pickles import brief
 
 
 def plain(name: str, value: Any) -> str | int | float | None:
-    """An attribute that is to be compared: no container, whose comparison might never end; NumPy's scalars as Python's.
+    """Returns an attribute as a plain value of Python; a container is refused, since its comparison might never end.
 
     Raises:
-      ConversionError: it is something else.
+      ConversionError: the attribute is no plain value.
     """
     value = value.item() if isinstance(value, np.generic) else value
     if value is not None and not isinstance(value, (str, int, float)):
@@ -26,10 +26,10 @@ def plain(name: str, value: Any) -> str | int | float | None:
 
 
 def number(name: str, value: Any) -> float:
-    """An attribute that must be a positive number.
+    """Returns an attribute that must be a positive number.
 
     Raises:
-      ConversionError: it is none.
+      ConversionError: the attribute is no positive number.
     """
     value = plain(name, value)
     if isinstance(value, (bool, str)) or value is None or not 0 < value < 1e9:
@@ -38,10 +38,10 @@ def number(name: str, value: Any) -> float:
 
 
 def infer_channels(channels: Mapping[int, int]) -> tuple[int, int]:
-    """`channel_base` and `channel_max` such that a block of resolution r has min(base // r, max) channels.
+    """Finds `channel_base` and `channel_max` such that a block of resolution r has min(base // r, max) channels.
 
     Args:
-      channels: {resolution: channels}
+      channels: the channels of each block, {resolution: channels}.
     Raises:
       ConversionError: no such pair exists.
     """
@@ -55,15 +55,15 @@ def infer_channels(channels: Mapping[int, int]) -> tuple[int, int]:
 
 
 def infer_taps(filters: Mapping[str, np.ndarray]) -> tuple[float, ...]:
-    """The 1-D taps behind the normalised filters of all layers: (1, 3, 3, 1) for outer([1,3,3,1], [1,3,3,1]) / 64.
+    """Finds the 1-D taps of the filters of all layers, such as (1, 3, 3, 1) of outer([1,3,3,1], [1,3,3,1]) / 64.
 
     Raises:
-      ConversionError: there is none, they differ between layers, or the filter is not an outer product of equal taps.
+      ConversionError: there is no filter, the filters of layers differ, or a filter is no outer product of equal taps.
     """
     if not filters:
         raise ConversionError("the network has no resample_filter.")
     name, first = next(iter(filters.items()))
-    precision = 1e-6 if first.dtype.itemsize > 2 else 1e-2  # float32 is rounded to 6e-8 relative, bfloat16 to 4e-3
+    precision = 1e-6 if first.dtype.itemsize > 2 else 1e-2  # half precision is rounded far more coarsely
     first = first.astype(np.float32) if first.dtype == ml_dtypes.bfloat16 else first
     if differing := [other for other, array in filters.items() if not np.array_equal(array, first)]:
         raise ConversionError(f"resample_filter differs between {name} and {', '.join(differing)}.")
@@ -85,15 +85,15 @@ NO_FILTER = "the file has no filter kernels: their taps are taken to be (1, 3, 3
 
 
 def taps_or_default(filters: Mapping[str, np.ndarray]) -> tuple[tuple[float, ...], list[str]]:
-    """`infer_taps`, or StyleGAN2's own taps and a note on it where a file leaves the filters out."""
+    """Infers the taps, or takes StyleGAN2's own and a note about it where a file leaves the filters out."""
     return (infer_taps(filters), []) if filters else (DEFAULT_TAPS, [NO_FILTER])
 
 
 def infer_mapping(sizes: Sequence[int]) -> tuple[int, int | None]:
-    """`w_dim` and `mapping_features` of a mapping network.
+    """Infers `w_dim` and `mapping_features` of a mapping network.
 
     Args:
-      sizes: outputs of its layers, in order.
+      sizes: the number of outputs of each layer, in order.
     Raises:
       ConversionError: there is no layer, or the widths between the layers differ.
     """
@@ -109,8 +109,8 @@ def check_square(const: np.ndarray | None, resolution: int) -> None:
     """Refuses networks that do not start from 4x4 features.
 
     Args:
-      const: the learned constant, height and width last; None and other ranks are left for the table to refuse.
-      resolution: of a square network with so many blocks.
+      const: the learned constant, height and width last; the table refuses None and other ranks later.
+      resolution: the resolution that a square network with so many blocks has.
     Raises:
       ConversionError: the images have another shape.
     """
@@ -122,17 +122,17 @@ def check_square(const: np.ndarray | None, resolution: int) -> None:
 
 
 def architecture_of(*, has_skip: bool, early_torgb: bool, resolution: int) -> Literal["skip", "resnet", "orig"]:
-    """ "skip", "resnet" or "orig" by the layers there are: a skip convolution, or an image output of the 4x4 block."""
+    """Tells the architecture by the layers that there are: a skip convolution, or an image output of the 4x4 block."""
     if has_skip:
         return "resnet"
     return "skip" if early_torgb or resolution == 4 else "orig"
 
 
 def vector_size(arrays: Mapping[str, np.ndarray], name: str) -> int:
-    """Length of a vector that the network must have.
+    """Returns the length of a vector that the network must have.
 
     Raises:
-      ConversionError: it is missing or no vector.
+      ConversionError: the vector is missing, or is no vector.
     """
     if name not in arrays or arrays[name].ndim != 1:
         raise ConversionError(f"{name} is missing or no vector.")
@@ -140,5 +140,5 @@ def vector_size(arrays: Mapping[str, np.ndarray], name: str) -> int:
 
 
 def count_layers(arrays: Mapping[str, np.ndarray], name: Callable[[int], str]) -> int:
-    """How many layers there are: those whose arrays have the names `name(0)`, `name(1)`, ..."""
+    """Counts the layers, whose arrays have the names `name(0)`, `name(1)`, ..."""
     return next(index for index in itertools.count() if name(index) not in arrays)

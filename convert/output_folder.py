@@ -1,4 +1,4 @@
-"""Puts a converted network into its folder: whole or not at all, and never at the price of what was there."""
+"""Puts a converted network into its folder whole or not at all, and keeps what was there if that fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jaxgan import files
 from jaxgan.errors import UserError
 
 
@@ -18,7 +19,7 @@ def check(output: Path, *, overwrite: bool) -> None:
     """Refuses an output folder before any work is done.
 
     Raises:
-      UserError: it exists and `overwrite` is not given, or it is something else than a converted network.
+      UserError: the folder exists and `overwrite` is not given, or it holds something else than a converted network.
     """
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists already; choose another folder or give --overwrite.")
@@ -27,51 +28,38 @@ def check(output: Path, *, overwrite: bool) -> None:
 
 
 def write(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
-    """Saves into a new folder beside the output, then renames: an old output is moved aside, and back on failure.
+    """Saves a network's folder; an old one is replaced, or stays where saving fails.
 
     Args:
       output: the folder to make or replace.
-      save: fills a folder of the given path.
-      size: bytes that it is going to write.
+      save: a function that fills the folder at a given path.
+      size: the number of bytes that `save` is going to write.
     Raises:
-      OSError: the output cannot be written; the disk is full, say.
+      OSError: the output cannot be written, because the disk is full, for example.
     """
-    with _beside(output) as work:
-        _reserve(work, size)
-        save(work / "new")
-        if output.exists():
-            output.rename(work / "old")
-        try:
-            (work / "new").rename(output)
-        except BaseException:
-            if (work / "old").exists():
-                (work / "old").rename(output)
-            raise
+    with _place_for(output, size), files.replacing_folder(output) as partial:
+        save(partial)
 
 
 def write_file(output: Path, save: Callable[[Path], None], *, size: int = 0) -> None:
-    """The same for a single file.
+    """Saves a single file beside the output and renames it, as `write` does with a folder.
 
     Raises:
       OSError: the output cannot be written.
     """
-    with _beside(output) as work:
-        _reserve(work, size)
-        save(work / "new")
-        os.chmod(work / "new", 0o644)
-        os.replace(work / "new", output)
+    with _place_for(output, size), files.replacing(output) as partial:
+        save(partial)
+        partial.chmod(0o644)
 
 
 @contextlib.contextmanager
-def _beside(output: Path) -> Iterator[Path]:
-    """A new folder beside the output, removed in the end; its missing parents are made, and removed on failure."""
+def _place_for(output: Path, size: int) -> Iterator[None]:
+    """Makes the folders above the output and checks that there is room; removes the folders again on failure."""
     missing = [folder for folder in output.parents if not folder.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{output.name[:50]}-", dir=output.parent, ignore_cleanup_errors=True
-        ) as work:
-            yield Path(work)
+        _reserve(output.parent, size)
+        yield
     except BaseException as error:
         with contextlib.suppress(OSError):  # somebody else may have put something there meanwhile
             for folder in missing:
@@ -84,7 +72,7 @@ def _beside(output: Path) -> Iterator[Path]:
 
 
 def _reserve(folder: Path, size: int) -> None:
-    """Fails now if the disk or the quota is too small: Orbax would fail half way, in many messages."""
+    """Fails at once if the disk or the quota is too small, because Orbax would fail half way, in many messages."""
     if size > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if size and hasattr(os, "posix_fallocate"):
@@ -93,7 +81,7 @@ def _reserve(folder: Path, size: int) -> None:
 
 
 def _is_network(folder: Path) -> bool:
-    """Many other folders have a config.json, those of this project's results among them."""
+    """Tells a network folder from the many others that have a config.json, such as results of this project."""
     try:
         return json.loads((folder / "config.json").read_text())["format"] in ("jaxgan-generator", "jaxgan-lpips")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

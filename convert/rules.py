@@ -1,4 +1,4 @@
-"""Conversion tables: each name of a PyTorch file, our path for it and the transform, applied both ways."""
+"""Applies conversion tables both ways; a table has our path and a transform for each name of a PyTorch file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Transform:
     to_ours: Callable[[np.ndarray], np.ndarray]
     to_torch: Callable[[np.ndarray], np.ndarray]
     ndim: int | None = None
-    """Dimensions of the torch array; None for any."""
+    """The number of dimensions of the torch array; None allows any."""
 
 
 IDENTITY = Transform("identity", lambda a: a, lambda a: a)
@@ -37,7 +37,7 @@ CONV = Transform("OIHW -> HWIO", lambda a: a.transpose(2, 3, 1, 0), lambda a: a.
 FEATURES = Transform("CHW -> HWC", lambda a: a.transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1), ndim=3)
 CHANNELS = Transform("1C11 -> C", lambda a: a.reshape(-1), lambda a: a.reshape(1, -1, 1, 1), ndim=4)
 
-# rosinality's layouts
+# These are rosinality's layouts.
 BATCHED_FEATURES = Transform(
     "1CHW -> HWC", lambda a: a[0].transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1)[None], ndim=4
 )
@@ -47,7 +47,7 @@ BATCHED_CONV = Transform(
 MAP = Transform("11HW -> HW", lambda a: a[0, 0], lambda a: a[None, None], ndim=4)
 SCALAR = Transform("1 -> scalar", lambda a: a.reshape(()) if a.size == 1 else a, lambda a: a.reshape(1), ndim=1)
 
-# genforce's up-convolutions
+# These are the layouts of genforce's up-convolutions.
 MIRRORED_CONV = Transform(
     "OIHW, flipped -> HWIO",
     lambda a: a[:, :, ::-1, ::-1].transpose(2, 3, 1, 0),
@@ -55,12 +55,12 @@ MIRRORED_CONV = Transform(
     ndim=4,
 )
 
-# TensorFlow's
+# These are TensorFlow's layouts.
 FLIPPED_CONV = Transform("HWIO, flipped", lambda a: a[::-1, ::-1], lambda a: a[::-1, ::-1], ndim=4)
 PLUS_ONE = Transform("+ 1", lambda a: a + a.dtype.type(1), lambda a: a - a.dtype.type(1), ndim=1)
 
 Table = Mapping[str, tuple[str, Transform]]
-"""{torch name: (our path, transform)}; every path stands once."""
+"""A dict {torch name: (our path, transform)} in which every path stands once."""
 
 
 def to_ours(
@@ -73,9 +73,9 @@ def to_ours(
     """Applies a table to the arrays of a file.
 
     Args:
-      table: where each array goes.
+      table: our path and the transform for each torch name.
       arrays: the file's arrays, by torch name.
-      expected: shape and dtype of every leaf of our network, e.g. of `checkpoints.network_shapes`.
+      expected: the shape and dtype of every leaf of our network, see `jaxgan.checkpoints.network_shapes`.
       ignored: {torch name: reason} for the arrays that have no place in our network.
     Returns:
       {our path: contiguous array} with exactly the entries of `expected`.
@@ -113,15 +113,15 @@ def to_ours(
 
 
 def check_sharing(arrays: Iterable[np.ndarray]) -> None:
-    """Refuses arrays that are the same numbers many times: copies would take far more memory than the file has.
+    """Refuses arrays that share their numbers many times, since copies would take far more memory than the file.
 
     Raises:
-      ConversionError: they are.
+      ConversionError: the arrays have far more numbers than the memory behind them.
     """
     storages, claimed = {}, 0
     for array in arrays:
         root: Any = array
-        while (base := getattr(root, "base", None)) is not None:  # of a strided view, no array but a holder of one
+        while (base := getattr(root, "base", None)) is not None:  # the base of a strided view only holds an array
             root = base
         storages[id(root)] = root.nbytes if isinstance(root, np.ndarray | np.generic) else len(root)
         claimed += array.nbytes
@@ -134,7 +134,7 @@ def check_sharing(arrays: Iterable[np.ndarray]) -> None:
 
 
 def to_torch(table: Table, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Inverse of `to_ours`: our weights under torch names and in torch layouts, without the ignored arrays.
+    """Inverts `to_ours`: returns our weights under torch names and in torch layouts, without the ignored arrays.
 
     Raises:
       ConversionError: `weights` has other paths than the table.

@@ -21,13 +21,13 @@ from jaxgan.generator_config import GeneratorConfig
 def read(
     path: str | os.PathLike, *, which: Which = "g_ema", like: Path | None = None, **settings: Any
 ) -> tuple[GeneratorConfig, dict[str, np.ndarray]]:
-    """Reads a generator; see `find`.
+    """Reads a generator from a file, see `find`.
 
     Returns:
-      Configuration and {"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
+      The configuration and {"synthesis/b4/const": array, ...}, as `jaxgan.checkpoints.save_generator` takes them.
     Raises:
       CheckpointFileError: the file cannot be read.
-      ConversionError: it holds another network, or its arrays do not fit.
+      ConversionError: the file holds another network, or its arrays do not fit.
     """
     found = find(path, which=which, like=like, **settings)
     with file_kinds.named(path):
@@ -41,12 +41,12 @@ def find(path: str | os.PathLike, *, which: Which = "g_ema", like: Path | None =
       path: a snapshot of the StyleGAN2-ADA or StyleGAN3 project or one network of it, a TensorFlow-era pickle, a file
         of rosinality's, BasicSR's or genforce's, one of e4e, pSp, HyperStyle or GFPGAN (their decoder), or a state dict
         (.pt, .safetensors, .npz).
-      which: the exponential moving average of the weights, as a rule the better one, or the last weights.
-      like: for a state dict under the official names: config.json of a network of the same architecture.
+      which: the exponential moving average of the weights, which is better as a rule, or the last weights.
+      like: the config.json of a network of the same architecture, for a state dict under the official names.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
       CheckpointFileError: the file cannot be read.
-      ConversionError: it holds another network.
+      ConversionError: the file holds another network.
     """
     return find_in_content(path, read_content(path), which=which, like=like, **settings)
 
@@ -54,7 +54,7 @@ def find(path: str | os.PathLike, *, which: Which = "g_ema", like: Path | None =
 def find_in_content(
     path: str | os.PathLike, content: Any, *, which: Which, like: Path | None, **settings: Any
 ) -> Found:
-    """`find` in what `read_content` has read; `path` is for the messages."""
+    """Finds the generator in the content that `read_content` has read; `path` is for the messages."""
     with file_kinds.named(path):
         try:
             return _find(content, which, like, settings)
@@ -76,7 +76,7 @@ def _find(content: Any, which: Which, like: Path | None, settings: dict[str, Any
     else:
         return state_dicts.find(torch_files.flat_arrays(content), which=which, like=like, **settings)
     if like is not None:
-        raise ConversionError(f"a file of the format {found.format} describes itself; leave --like away.")
+        raise ConversionError(f"a file of the format {found.format} describes itself; leave --like out.")
     return found
 
 
@@ -86,26 +86,26 @@ def _is_tensorflow(content: Any) -> bool:
 
 
 def _is_snapshot(content: Any) -> bool:
-    """Whether its networks are to be read by their modules: whole networks of other projects are read by name."""
+    """Tells whether networks are read by their modules; whole networks of other projects are read by name."""
     networks = torch_files.networks(content).values()
     if any(snapshot.is_generator(network) for network in networks):
-        return True  # what lies beside it need not be looked into
+        return True  # the other entries need not be looked into
     return bool(networks) and not state_dicts.is_of_another_project(torch_files.flat_arrays(content))
 
 
 def needs_example(content: Any) -> bool:
-    """Whether it is a state dict under the official names, which does not say all of its network."""
+    """Tells whether the content is a state dict under the official names, which does not describe its whole network."""
     if _is_tensorflow(content) or _is_snapshot(content):
         return False
     return state_dicts.OFFICIAL_SIGN in state_dicts.signs(torch_files.flat_arrays(content)).values()
 
 
 def read_content(path: str | os.PathLike) -> Any:
-    """Everything in a file, as plain data.
+    """Reads everything in a file as plain data.
 
     Raises:
-      CheckpointFileError: the file cannot be read; if the names in it tell another network, that is said.
-      ConversionError: it is a TorchScript archive.
+      CheckpointFileError: the file cannot be read; the message names another network if names in the file tell it.
+      ConversionError: the file is a TorchScript archive.
     """
     kind = file_kinds.recognise(path)
     if kind == "torchscript":

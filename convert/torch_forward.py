@@ -1,7 +1,7 @@
-"""The generator once more, in plain PyTorch on the arrays of the original file: an oracle for converted networks.
+"""Runs the generator in plain PyTorch on the arrays of the original file, as an oracle for converted networks.
 
-Written from the papers and independent of the conversion tables and of jaxgan's operators: each format's own names and
-layouts are read here a second time. Slow and simple; float32.
+This is written from the papers and independent of the conversion tables and of jaxgan's operators: each format's own
+names and layouts are read here a second time. It is slow and simple, and computes in float32.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, arXiv 1912.04958.
@@ -20,16 +20,16 @@ import torch.nn.functional as F
 from jaxgan.generator_config import GeneratorConfig
 
 Tensors = Callable[[str], torch.Tensor]
-"""`get("b8.conv0.weight")`: an array under the official name and in PyTorch's layout, whatever the file's."""
+"""A function such that `get("b8.conv0.weight")` is the array of that official name, in PyTorch's layout."""
 
 
 def reader(file_format: str, arrays: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray] | None = None) -> Tensors:
-    """The arrays of a file, read in the way of its format.
+    """Returns a function that reads the arrays of a file in the way of its format.
 
     Args:
       file_format: the `format` of `convert.found.Found`.
-      arrays: by the file's names.
-      made: those that the file lacks, under the names that `Tensors` takes.
+      arrays: the arrays by the file's names.
+      made: the arrays that the file lacks, under the names that `Tensors` takes.
     """
 
     def official(name: str) -> np.ndarray:
@@ -50,7 +50,7 @@ def reader(file_format: str, arrays: Mapping[str, np.ndarray], made: Mapping[str
 def map_latents(
     get: Tensors, config: GeneratorConfig, z: torch.Tensor, c: torch.Tensor | None, psi: float, cutoff: int
 ) -> torch.Tensor:
-    """z `[N, z_dim]` (and labels c `[N, c_dim]`) to ws `[N, num_ws, w_dim]`, truncated by psi in the first rows."""
+    """Maps z `[N, z_dim]` (and labels `[N, c_dim]`) to ws `[N, num_ws, w_dim]`, truncated by psi in the first rows."""
     x = _normalize(z)
     if c is not None:
         embedded = _dense(c, get("mapping.embed.weight"), get("mapping.embed.bias"))
@@ -67,7 +67,7 @@ def map_latents(
 def synthesize(
     get: Tensors, config: GeneratorConfig, ws: torch.Tensor
 ) -> dict[int, tuple[torch.Tensor, torch.Tensor | None]]:
-    """ws `[N, num_ws, w_dim]` to {resolution: (features `[N, C, r, r]`, image so far or None)}, stored noise."""
+    """Maps ws `[N, num_ws, w_dim]` to {resolution: (features `[N, C, r, r]`, image so far or None)}."""
     x = get("b4.const").expand(len(ws), -1, -1, -1)
     image, row, outputs = None, 0, {}
     for r in config.block_resolutions:
@@ -135,7 +135,7 @@ def _upsample(x: torch.Tensor, config: GeneratorConfig) -> torch.Tensor:
 
 
 def _filter(x: torch.Tensor, config: GeneratorConfig, before: int, after: int) -> torch.Tensor:
-    """True convolution of every channel with 4 times the normalised filter, after zero padding."""
+    """Convolves every channel truly with 4 times the normalised filter, after zero padding."""
     taps = torch.tensor(config.resample_filter, dtype=torch.float32)
     kernel = 4 * torch.outer(taps, taps) / taps.sum() ** 2
     x = F.pad(x, (before, after, before, after))
@@ -164,7 +164,7 @@ def _from_tensorflow(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     first, second = ("", "Conv") if r == 4 else ("Conv0_up", "Conv1")
     layer = {"conv0": first, "conv1": second, "torgb": "ToRGB", "skip": "Skip"}[rest[0]]
     leaf = ".".join(rest[1:])
-    if rest[0] == "torgb" and f"{block}/ToRGB/weight" not in arrays:  # a network that grew
+    if rest[0] == "torgb" and f"{block}/ToRGB/weight" not in arrays:  # the network grew during its training
         block, layer = "synthesis", "ToRGB_lod0"
     if leaf == "noise_const":
         index = 0 if r == 4 else 2 * int(math.log2(r)) - (5 if rest[0] == "conv0" else 4)
@@ -187,7 +187,7 @@ def _from_rosinality(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if rest == ["const"]:
         return arrays["input.input"][0]
     level = int(math.log2(int(part[1:]))) - 2  # 0 at 4x4
-    index = 2 * level - 2 + (rest[0] == "conv1")  # in `convs`; -1 for the 4x4 block's conv1
+    index = 2 * level - 2 + (rest[0] == "conv1")  # the number in `convs`; -1 is the 4x4 block's conv1
     leaf = ".".join(rest[1:])
     if leaf == "noise_const":
         return arrays[f"noises.noise_{index + 1}"][0, 0]
@@ -246,6 +246,6 @@ def _from_genforce(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _place(block: str, layer: str) -> tuple[int, int]:
-    """Numbers, from 0, of a convolution among all of them and of its block."""
+    """Returns the numbers, from 0, of a convolution among all of them and of its block."""
     level = int(math.log2(int(block[1:]))) - 2
     return max(0, 2 * level - (layer == "conv0")), level

@@ -1,4 +1,4 @@
-"""Compares a converted network with an independent PyTorch forward on the arrays of the original file, by block."""
+"""Compares a converted network block by block with an independent PyTorch forward on the original file's arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxgan.generator import MappingNetwork, SynthesisNetwork
 
 SAMPLES, SEED = 2, 0
 TOLERANCE = 1e-5
-"""Relative L2 error, in float32; errors seen on the golden files stay under 1e-6."""
+"""The largest relative L2 error that is accepted in float32; the golden files stay well below it."""
 
 
 def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
@@ -27,9 +27,10 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
 
     Args:
       path: the original file.
-      folder: its network folder.
+      folder: the network folder it was converted to.
     Returns:
-      (quantity, relative L2 error, largest absolute error) of ws, truncated ws, every block's features and image.
+      Triples (quantity, relative L2 error, largest absolute error) for ws, truncated ws, and the features and the
+      image of every block.
     Raises:
       UserError: PyTorch is not installed, or the two are different networks.
     """
@@ -40,7 +41,7 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
     except ImportError:
         raise UserError("verify runs the network in PyTorch, which is not installed: pip install torch.") from None
 
-    generator = checkpoints.load_generator(os.fspath(folder))  # as text it may be "demo"
+    generator = checkpoints.load_generator(os.fspath(folder))  # the text "demo" names the embedded network
     config = generator.config
     settings = {name: getattr(config, name) for name in ("alignment_scale", "source", "source_sha256")}
     content = stylegan2.read_content(path)
@@ -48,7 +49,7 @@ def compare(path: Path, folder: Path) -> list[tuple[str, float, float]]:
     which = "g_ema" if like else _which(folder)
     found = stylegan2.find_in_content(path, content, which=which, like=like, **settings)
     with file_kinds.named(path):
-        weights = found.weights()  # names everything that is missing or misshapen, before it is used
+        weights = found.weights()  # this names everything that is missing or misshapen before it is used
     if found.config != config:
         raise UserError(f"{folder} holds another network than {path}: {config} and {found.config}.")
 
@@ -89,9 +90,9 @@ def _block_outputs(synthesis: SynthesisNetwork, ws: jax.Array) -> list[tuple[jax
 
 
 def _which(folder: Path) -> stylegan2.Which:
-    """Which of the file's generators was converted."""
+    """Finds out which of the file's generators was converted."""
     try:
         which = json.loads((folder / "config.json").read_text())["conversion"]["which"]
-    except (OSError, ValueError, KeyError, TypeError):  # the demo network, or a folder of an earlier version
+    except (OSError, ValueError, KeyError, TypeError):  # this is the demo network, or a folder of an earlier version
         return "g_ema"
     return "g" if which == "g" else "g_ema"

@@ -1,4 +1,4 @@
-"""Weights in other precisions than float32, which is what our networks are kept in."""
+"""Converts weights of other precisions to float32, in which our networks are kept."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ROUNDED = {np.dtype(np.float64): "float64"}
 
 
 def to_float32(arrays: Mapping[str, np.ndarray], table: rules.Table) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Widens half precision exactly and rounds double precision; other types are left for the table to refuse.
+    """Widens half precision exactly and rounds double precision; other types stay, and the table refuses them later.
 
     Args:
-      arrays: by the file's names.
-      table: says which of them become weights; the others stay as they are.
+      arrays: the arrays by the file's names.
+      table: the table whose names become weights; all other arrays stay as they are.
     Returns:
       The arrays, and a note for each precision that was changed.
     Raises:

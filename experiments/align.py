@@ -1,13 +1,14 @@
-"""Find the faces of photographs and cut them out as StyleGAN2's face networks expect them (the FFHQ recipe).
+"""Find the faces of photographs, and cut them out as StyleGAN2's face networks expect them (the FFHQ recipe).
 
   python -m experiments.align me.jpg --output aligned
   python -m experiments.align group.jpg --size 128 --output aligned
 
-For each face N, numbered from the largest: face-N.png, the upright square, and face-N.json, where it lies in the photo.
-before_after.png shows the landmarks and the squares on the photo, beside what was cut out. Several photos get a folder
-each inside the output folder. A photo takes about a second; 14 if it has 12 million pixels and no face.
+Each face N, numbered from the largest, gives face-N.png, the upright square, and face-N.json, its place in the photo.
+The file before_after.png shows the landmarks and the squares on the photo, beside the faces. Several photos get a
+folder each inside the output folder. A photo takes about a second, or a quarter of a minute if it is large and has no
+face.
 
-A face that is not found, in a painting say, can be pointed at: --eyes 120,84,180,90 are the centres of its eyes.
+Where no face is found, as in a painting, --eyes 120,84,180,90 names the centres of the eyes in pixels.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import tyro
 
 from experiments import cli, validation
 from experiments.cli import Mistakes, say
-from experiments.options import FaceChoice
+from experiments.options import FaceChoice, in_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +40,8 @@ EVERY_FACE = FaceChoice(face="all")
 class AlignOptions:
     """Options of `experiments.align`."""
 
-    photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """PNG, JPEG, WebP, TIFF or HEIC files."""
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(help_behavior_hint="(required)")]
+    """Photos, as PNG, JPEG, WebP, TIFF or HEIC files."""
     output: Path
     """Folder to write."""
     overwrite: bool = False
@@ -49,8 +50,8 @@ class AlignOptions:
     size: int = 1024
     """Side of the squares in pixels."""
     scale: float = 1.0
-    """Size of the squares relative to FFHQ's."""
-    faces: FaceChoice = EVERY_FACE
+    """Size of the squares, relative to that of FFHQ."""
+    faces: Annotated[FaceChoice, in_group("photograph", "The faces of the photos.")] = EVERY_FACE
 
 
 def run(options: AlignOptions) -> list[Path]:
@@ -70,7 +71,7 @@ def run(options: AlignOptions) -> list[Path]:
 def _problems(options: AlignOptions) -> list[str]:
     problems = validation.of_faces(options.faces, photograph_count=len(options.photos), default_face="all")
     if not options.photos:
-        problems.append("name one photo or more.")
+        problems.append("no photo is given; name one photo or more.")
     if not (options.size >= 1 and 0 < options.scale < math.inf):
         problems.append(f"--size {options.size} --scale {options.scale:g}: expected positive numbers.")
     return problems
@@ -89,7 +90,7 @@ def _problems_of_folders(folders: list[Path], *, overwrite: bool) -> list[str]:
 def _align_one(options: AlignOptions, path: Path, folder: Path) -> None:
     from experiments.restore import before_after
     from experiments.restore.faces import choose, quad_of, warn_if_cut
-    from jaxgan import images
+    from jaxgan import files, images
     from jaxgan.errors import UserError
     from jaxgan.photos import alignment, photo_files
 
@@ -112,7 +113,7 @@ def _align_one(options: AlignOptions, path: Path, folder: Path) -> None:
         stale.unlink()
     for face, crop, record in zip(chosen, crops, records, strict=True):
         images.write_png(folder / f"face-{face.index}.png", crop)
-        (folder / f"face-{face.index}.json").write_text(json.dumps(record, indent=2) + "\n")
+        files.write_text(folder / f"face-{face.index}.json", json.dumps(record, indent=2) + "\n")
     images.write_png(folder / "before_after.png", before_after.draw(photo, chosen, quads, crops))
     say(f"{folder}: {len(chosen)} face{'s' * (len(chosen) != 1)} of {path}")
 

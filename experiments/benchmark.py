@@ -1,13 +1,13 @@
-"""Time, memory and arithmetic of optimisation steps, beside the same projector written plainly in PyTorch.
+"""Measure time, memory and arithmetic of optimisation steps, beside the same projector written plainly in PyTorch.
 
   python -m experiments.benchmark --network demo --batch-size 1 8
-  python -m experiments.benchmark --network demo config-e-256 config-f-1024 --batch-size 1 2 4 8 16 32 \
+  python -m experiments.benchmark --network demo config-e-256 config-f-1024 --batch-size 1 2 4 8 16 32 \\
       --precision float32 tensorfloat32 bfloat16 float16 --device gpu --steps 20
 
 Every combination runs in processes of its own: both programs in turn for the times, after their first losses were found
-to agree, then each alone for its peak memory. Writes benchmark.json, benchmark.md and benchmark.png. The first takes
-some eight minutes on two CPU cores. The second is meant for an H100 or H200, where nothing has been run yet. Needs
-PyTorch, unless --without-torch.
+to agree, then each alone for its peak memory. The results are benchmark.json, benchmark.md and benchmark.png. The first
+command takes some eight minutes on two CPU cores; the second is meant for an H100 or H200. PyTorch is needed, unless
+--without-torch is given.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from experiments import cli
 from experiments.bench.cell import Cell, Network
+from experiments.options import default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +35,17 @@ class BenchmarkOptions:
     network: tuple[Network, ...] = ("demo",)
     """The embedded network (128x128), or random ones of configurations E (256x256) and F (1024x1024)."""
     batch_size: tuple[int, ...] = (1, 8)
-    """Images at once."""
+    """Numbers of images that are inverted at once."""
     precision: tuple[Literal["float32", "tensorfloat32", "bfloat16", "float16"], ...] = ("float32",)
-    """What the networks compute in; 16 bits are only emulated on CPUs."""
-    device: tuple[Literal["cpu", "gpu"], ...] = ()
-    """Where. Default: a GPU if JAX finds one."""
+    """Number formats of the networks; CPUs only emulate 16 bits."""
+    device: Annotated[tuple[Literal["cpu", "gpu"], ...], default("a GPU if JAX finds one")] = ()
+    """The devices to run on."""
     steps: int = 25
-    """Steps of one timing, all in one chunk: that of `experiments.invert` has at most 25, too."""
+    """Steps of one timing, which run as one chunk, like the 25 of `experiments.invert`."""
     repeats: int = 5
     """Timings of each program; their median counts."""
     without_torch: bool = False
-    """Run JAX only."""
+    """Run JAX only, for a machine without PyTorch."""
     seed: int = 0
     """Seed of targets, noise maps and random weights."""
     output: Path = Path("outputs/benchmark")

@@ -53,7 +53,7 @@ def run_command(
         args=None if argv is None else list(argv),
         prog=prog,
         description=manual,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
     import absl.logging  # after parsing: `--help` need not wait for jax
 

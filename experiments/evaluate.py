@@ -1,12 +1,12 @@
-"""Restoration quality, measured: this project, the published projector and a classical method on the same faces.
+"""Measure restorations of this project, the published projector and a classical method on the same faces.
 
   python -m experiments.evaluate --output outputs/evaluation
   python -m experiments.evaluate --task inpaint --images my_photos --restarts 4 --output outputs/mine
 
-Degrades faces of known truth for every task, restores them with every method, and writes results.csv (a row per face,
-task, method, result and seed; a loop has two results, its reconstruction and the restoration made of it), summary.md
-(means with 95 % bootstrap intervals) and, for each task and method, a sheet of the best, the median and the worst face
-by LPIPS to the truth. What is finished is kept: the same command continues.
+The command degrades faces of known truth for every task and restores them with every method. It writes results.csv (a
+row per face, task, method, result and seed; a loop has two results, its reconstruction and the restoration made of it),
+summary.md (means with 95 % bootstrap intervals) and, for each task and method, a sheet of the best, the median and the
+worst face by LPIPS to the truth. A command that was stopped continues if it is repeated.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from experiments import cli
-from experiments.options import KnownTask, LoopOptions
+from experiments.options import KnownTask, LoopOptions, default, in_group
 
 Method = Literal["jaxgan", "projector", "classical"]
 
@@ -34,27 +34,26 @@ class EvaluateOptions:
     method: tuple[Method, ...] = ("jaxgan", "projector", "classical")
     """This project's loop, the projector published with StyleGAN2 (1000 steps), and a method of scikit-image."""
     images: str = "samples:8"
-    """`samples:N` (samples of the network itself, nearer to it than any photograph), an .npz with uint8 `images` of
-    aligned faces, or a folder or pattern of photographs, whose largest faces are aligned."""
+    """`samples:N` of the network itself, an .npz with uint8 `images` of aligned faces, or a folder of photographs."""
     already_aligned: bool = False
-    """The photographs are square face crops."""
-    count: int | None = None
-    """Take the first so many images. Default: all."""
+    """The photographs are square face crops already; no face is looked for."""
+    count: Annotated[int | None, default("all")] = None
+    """Take the first so many images."""
     restarts: int = 1
-    """Seeds per image; the result nearest to the observation counts."""
+    """Number of seeds for each image; the result nearest to the observation counts."""
     batch_size: int = 8
-    """Images inverted at once."""
+    """Number of images that are inverted at once."""
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
     """First seed of the noise maps and of the jitter; also that of the brush strokes."""
-    loop: LoopOptions = dataclasses.field(default_factory=LoopOptions)
-    """How the method jaxgan optimises."""
+    loop: Annotated[LoopOptions, in_group("optimisation", "How the method jaxgan searches.")] = dataclasses.field(
+        default_factory=LoopOptions
+    )
     fidelity: float = 0.0
-    """Of the restorations: 0 looks best, 1 has the least squared error."""
-    write_spectrum: Path | None = None
-    """Measure nothing else than the spectrum of the error of this project's reconstructions, at three strengths of blur
-    and with box masks, and write it to this file. It is the knowledge that restorations with this network go by."""
+    """Fidelity of the restorations: 0 looks best, 1 has the least squared error."""
+    write_spectrum: Annotated[Path | None, default("none")] = None
+    """Only measure the spectrum of the reconstructions' error, which restorations need, and write it to this file."""
 
 
 def run(options: EvaluateOptions) -> list[dict[str, Any]]:
@@ -95,8 +94,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
             "goes on with the others."
         ) from None
     summary = tables.summarise(table.rows)
-    with files.replacing(options.output / "summary.md") as partial:
-        partial.write_text(summary)
+    files.write_text(options.output / "summary.md", summary)
     print(summary)
     return table.rows
 

@@ -46,7 +46,7 @@ def postponed(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             _interrupt(number, frame)
         asked.set()
-        say("stopping after this piece of work; once more to stop at once.")
+        say("stopping when this piece of work is done; press Ctrl-C again to stop at once.")
 
     with _handler(remember):
         yield asked.is_set

@@ -6,7 +6,7 @@ portrait that ships with the project, without --model the embedded face network.
 
   python -m experiments.invert --task inpaint
   python -m experiments.invert --task deblur --image me.jpg --output restored
-  python -m experiments.invert --task inpaint --image jaxgan/data/two_portraits.jpg \
+  python -m experiments.invert --task inpaint --image jaxgan/data/two_portraits.jpg \\
       --mask jaxgan/data/two_portraits_mask.png --already-degraded --face all --paste-back
 
 The first takes about a minute and a half on two cores. It prints where it writes: restoration.png, which keeps all
@@ -56,7 +56,7 @@ def run(options: InvertOptions) -> list[Path]:
     label = options.networks.label
     generator, lpips = networks.load(options.networks.model, options.networks.lpips, tasks=tasks, label=label)
     if label is None and (classes := generator.config.c_dim):
-        cli.say(f"{options.networks.model} knows {classes} classes and begins at their mean; --label N takes one.")
+        cli.say(f"{options.networks.model} knows {classes} classes and begins at their mean; --label N chooses one.")
     engine = Engine(generator, lpips, devices, options.machines.batch_size, label)
     if is_single:
         _restore_one(options, engine, jobs[0])

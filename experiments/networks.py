@@ -31,7 +31,7 @@ def load(
         size = f"{config.resolution}x{config.resolution}"
         raise UserError(f"{model} makes images of {size} pixels; expected {SMALLEST}x{SMALLEST} or more.")
     if config.image_channels == 1 and "colorize" in tasks:
-        raise UserError(f"{model} makes grey images; to give colours to a picture takes a network of 3 channels.")
+        raise UserError(f"{model} makes grey images; colorize needs a network of 3 channels.")
     return generator, jaxgan.load_lpips(lpips)
 
 

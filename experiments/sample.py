@@ -1,4 +1,4 @@
-"""Draw a sheet of samples of a network: the first look at one that was just converted.
+"""Draw a sheet of samples of a network, for a first look at one that was just converted.
 
   python -m experiments.sample --model converted/ffhq
   python -m experiments.sample --seeds 1 2 3 --psi 1 --output samples.png
@@ -14,8 +14,10 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from experiments import cli
+from experiments.options import default
 
 LARGEST = 256
 """Side of a picture on the sheet; larger samples are reduced."""
@@ -28,15 +30,15 @@ class SampleOptions:
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     output: Path = Path("outputs/samples.png")
-    """PNG file to write; one that is there is replaced."""
+    """PNG file to write; an existing file is replaced."""
     seeds: tuple[int, ...] = tuple(range(16))
-    """A sample for each."""
+    """Seeds of the samples."""
     psi: float = 0.7
     """Truncation: 1 takes samples as they are, 0 the mean latent; between, they are less varied and more plausible."""
-    label: int | None = None
-    """Class of a class-conditional network, from 0. Default: its classes in turn."""
+    label: Annotated[int | None, default("all its classes in turn")] = None
+    """Class of a class-conditional network, from 0."""
     columns: int = 4
-    """Pictures in a row."""
+    """Number of pictures in a row."""
 
 
 def run(options: SampleOptions) -> Path:

@@ -1,9 +1,9 @@
-"""The findings of the original exercise, each as an experiment that measures it.
+"""Measure a finding of the original exercise.
 
   python -m experiments.study colour --quick
 
-Writes figure.png, results.csv (a row per inversion), finding.md (a paragraph with the measured numbers), config.json.
-`--quick` takes some minutes on two CPU cores; experiments/STUDY.md shows and discusses the results.
+The command writes figure.png, results.csv (a row per inversion), finding.md (a paragraph with the measured numbers) and
+config.json. It takes some minutes with --quick on two CPU cores; experiments/STUDY.md discusses the results.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from experiments import cli
+from experiments.options import default
 
 if TYPE_CHECKING:
     from experiments.studies.setup import Findings, Row
@@ -37,21 +38,21 @@ class StudyOptions:
     """Options of `experiments.study`."""
 
     name: Annotated[Name, tyro.conf.Positional]
-    """The study."""
+    """The finding to measure."""
     quick: bool = False
-    """60 steps (fewer-steps: 150) on three faces."""
-    output: Path | None = None
-    """Folder to write. Default: outputs/study-NAME."""
-    images: str | None = None
-    """As in `experiments.evaluate`. Default: `samples:8`."""
+    """Take 60 steps (fewer-steps: 150) on three faces."""
+    output: Annotated[Path | None, default("outputs/study-NAME")] = None
+    """Folder to write."""
+    images: Annotated[str | None, default("samples:8")] = None
+    """`samples:N` of the network itself, an .npz with uint8 `images` of aligned faces, or a folder of photographs."""
     already_aligned: bool = False
-    """The photographs are square face crops."""
-    count: int | None = None
-    """Take the first so many faces. Default: all, or three."""
-    steps: int | None = None
-    """Steps of an inversion. Default: 150, or 60."""
+    """The photographs are square face crops already; no face is looked for."""
+    count: Annotated[int | None, default("all, or three with --quick")] = None
+    """Take the first so many faces."""
+    steps: Annotated[int | None, default("150, or 60 with --quick")] = None
+    """Steps of an inversion."""
     batch_size: int = 8
-    """Inversions at once."""
+    """Number of images that are inverted at once."""
     model: str = "demo"
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
@@ -106,9 +107,9 @@ def run(options: StudyOptions) -> Findings:
         raise KeyboardInterrupt(f"{output} keeps the sweeps that are done; the same command goes on.") from None
     write_csv(output / "results.csv", findings.rows)
     figures.save(findings.figure, output / "figure.png")
-    (output / "finding.md").write_text(findings.text + "\n")
-    with files.replacing(output / "config.json") as partial:
-        partial.write_text(json.dumps(record | {"faces": len(setup.indices)}, indent=2, default=str) + "\n")
+    files.write_text(output / "finding.md", findings.text + "\n")
+    record |= {"faces": len(setup.indices)}
+    files.write_text(output / "config.json", json.dumps(record, indent=2, default=str) + "\n")
     kept.remove()
     print(findings.text)
     return findings

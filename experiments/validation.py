@@ -31,8 +31,9 @@ def validate(options: InvertOptions, *, photograph_count: int = 1, device_count:
 
 def _of_damage(damage: Damage) -> list[str]:
     problems = []
-    if idle := _idle(damage):
-        problems.append(f"{'; '.join(idle)}, but the task is {damage.task}. Leave it out, or add --also.")
+    if found := _idle(damage):
+        idle, also = [f"{_flag(name)} belongs to {task}" for name, task in found], f"--also {found[0][1]}"
+        problems.append(f"{'; '.join(idle)}, but the task is {damage.task}. Leave it out, or add {also}.")
         return problems
     for name in ("invert_mask", "trust_mask"):
         if getattr(damage, name) and damage.mask is None:
@@ -115,7 +116,8 @@ def _of_completion(completion: Completion, damage: Damage) -> list[str]:
     return problems
 
 
-def _idle(damage: Damage) -> list[str]:
+def _idle(damage: Damage) -> list[tuple[str, str]]:
+    """The options that have no effect, each with the task that it belongs to."""
     belongs = {
         "inpaint": ("mask", "invert_mask", "trust_mask", "mask_kind", "mask_seed", "mask_box"),
         "deblur": ("kernel_size", "sigma", "motion", "assume_kernel_size", "assume_sigma"),
@@ -125,7 +127,7 @@ def _idle(damage: Damage) -> list[str]:
         "own": ("degradation",),
     }
     return [
-        f"{_flag(name)} belongs to {task}"
+        (name, task)
         for task, names in belongs.items()
         for name in names
         if task not in damage.tasks and _is_set(damage, name)

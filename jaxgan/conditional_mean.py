@@ -1,7 +1,8 @@
-"""The inverse of a linear degradation with white noise: `S A' (A S A' + s^2)^-1`, by conjugate gradients.
+"""Inverts a linear degradation with white noise, `S A' (A S A' + s^2)^-1`, by conjugate gradients.
 
-A is whatever JAX can differentiate; the exact operator, in float64 on the CPU, not an approximation that
-is diagonal in some basis. S, the covariance of what is sought, is diagonal in the DCT of decorrelated colours.
+A is the degradation, any function that JAX can differentiate. It is applied exactly, in float64 on the
+CPU, and not approximated by an operator that is diagonal in some basis. S is the covariance of the picture that is
+sought; it is diagonal in the DCT of decorrelated colours. The noise has standard deviation s.
 
 References:
   Hestenes & Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", 1952, J. Res. NBS 49.
@@ -20,10 +21,10 @@ from scipy import ndimage, optimize
 from jaxgan import spectra
 
 PROBES = 8
-"""Pictures drawn from S, whose degraded power, smoothed over neighbours, stands for the diagonal of `A S A'`."""
+"""Pictures drawn from S; their degraded power, smoothed over neighbours, estimates the diagonal of `A S A'`."""
 
 MOST_STEPS = 500
-"""Of conjugate gradients, where rounding alone is the noise and the operator hides most frequencies."""
+"""The limit of steps of conjugate gradients, met where the noise is small and the operator hides most frequencies."""
 
 Levels = Float[np.ndarray, "h w 3"]
 
@@ -32,9 +33,9 @@ class LinearMap(NamedTuple):
     """A linear degradation between pictures of one shape, up to a constant.
 
     Attributes:
-      forward, transpose: on float64 arrays.
-      known: False where the result is not observed; there, `forward` gives zero.
-      offset: the constant, the degradation of an image of zeros.
+      forward, transpose: the map and its transpose, functions of float64 arrays.
+      known: True where the result is observed; elsewhere `forward` gives zero.
+      offset: the constant that A adds, the degradation of an image of zeros.
     """
 
     forward: Callable[[Levels], Levels]
@@ -44,11 +45,11 @@ class LinearMap(NamedTuple):
 
 
 class Covariance(NamedTuple):
-    """S: independent coefficients.
+    """The covariance S of pictures whose DCT coefficients are independent in decorrelated colours.
 
     Attributes:
-      colours: decorrelated ones, see `spectra.Spectrum`.
-      variance: of each coefficient.
+      colours: the decorrelated colours, see `spectra.Spectrum`.
+      variance: the variance of each coefficient.
     """
 
     colours: Float[np.ndarray, "3 3"]
@@ -56,15 +57,17 @@ class Covariance(NamedTuple):
 
 
 def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, tolerance: float = 1e-5) -> LinearMap | None:
-    """Makes a linear map of a degradation that is one, but for a constant.
+    """Makes a linear map of a degradation, if the degradation is linear but for a constant.
+
+    Linearity is tested on two random pictures: their sum, degraded, must be the sum of the degraded pictures.
 
     Args:
       degradation: a pytree that is called with an image.
-      known: where its result is observed.
-      tolerance: by which the image of a sum of two random pictures may differ from the sum of their images, relative
-        to the latter; an operator that computes in float32 is linear up to rounding.
+      known: True where the degraded image is observed.
+      tolerance: the largest difference that passes the test, relative to the sum; a degradation that computes in
+        float32 is linear only up to rounding.
     Returns:
-      None if it is neither linear nor affine.
+      The map, or None if the degradation is neither linear nor affine.
     """
     degradation = jax.tree.map(np.asarray, degradation)
     shape, mask = (*known.shape, 3), known[..., None]
@@ -99,7 +102,7 @@ def _transpose(degradation: Callable, image: jax.Array) -> jax.Array:
 
 
 def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarray, "h w 3"]:
-    """The variance of the coefficients of degraded pictures: the diagonal of `A S A'`, estimated from a few."""
+    """Estimates the diagonal of `A S A'`, the variance of the coefficients of degraded pictures, from a few of them."""
     draws = np.random.default_rng(0).standard_normal((PROBES, *covariance.variance.shape))
     pictures = (spectra.from_coefficients(np.sqrt(covariance.variance) * draw, covariance.colours) for draw in draws)
     power = np.mean([spectra.coefficients(map_.forward(p), covariance.colours) ** 2 for p in pictures], 0)
@@ -109,16 +112,16 @@ def degraded_variance(map_: LinearMap, covariance: Covariance) -> Float[np.ndarr
 def fitted_factor(
     colours: Float[np.ndarray, "3 3"], degraded: Float[np.ndarray, "h w 3"], floor: float, residual: Levels
 ) -> float:
-    """The factor of S with which a residual is as large as expected.
+    """Fits the factor of S with which a residual is as large as expected.
 
     Args:
-      colours: decorrelated ones, those of S.
-      degraded: `degraded_variance`.
-      floor: variance of the noise in each coefficient: s^2, times the share of the pixels that are known.
-      residual: of zeros where nothing is known.
+      colours: the decorrelated colours of S.
+      degraded: the `degraded_variance` of A and S.
+      floor: the variance of the noise in each coefficient, which is s^2 times the share of the pixels that are known.
+      residual: the residual, zero where nothing is known.
     Returns:
-      The factor f for which the residual's squared coefficients, over `f degraded + floor`, average 1 where S is seen
-      above the noise; 1 if that is nowhere.
+      The factor f for which the residual's squared coefficients, divided by `f degraded + floor`, average 1 over the
+      frequencies where S rises above the noise; 1 if there are none.
     """
     seen = degraded > max(floor, 1e-12 * degraded.max())
     if not seen.any():
@@ -129,7 +132,7 @@ def fitted_factor(
         return float(np.mean(power / (np.exp(log_factor) * degraded[seen] + floor))) - 1
 
     if excess(-20.0) <= 0:
-        return float(np.exp(-20.0))  # all of it may be noise
+        return float(np.exp(-20.0))  # the whole residual may be noise
     return float(np.exp(optimize.brentq(excess, -20.0, 40.0)))
 
 
@@ -140,14 +143,14 @@ def conditional_mean(
     noise: float | Levels,
     residual: Levels,
 ) -> Levels:
-    """The mean of the pictures of covariance S of which a residual may be the noisy image.
+    """Computes the mean of all pictures of covariance S whose degraded, noisy image may be the residual.
 
     Args:
       map_, covariance: A and S.
-      whole: `degraded_variance` of A without its holes, over whose borders high frequencies would be overestimated;
-        it speeds the search up and does not change what is found.
-      noise: s, of all pixels or of each.
-      residual: what was observed.
+      whole: the `degraded_variance` of A without holes, because holes make high frequencies look stronger. It
+        speeds the search up and does not change the result.
+      noise: s of all pixels, or of each pixel.
+      residual: the observed image.
     Returns:
       `S A' (A S A' + s^2)^-1 residual`.
     """

@@ -1,10 +1,10 @@
-"""Errors that a user's input can cause; the command lines show them as one line, without a traceback."""
+"""Defines the errors that a user's input can cause; commands show them as one line, without a traceback."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong; the message says what, what was expected and what to do."""
+    """The user's input is wrong; the message says what was found, what was expected and what to do."""
 
 
 class CheckpointError(UserError):

@@ -1,6 +1,6 @@
-"""The StyleGAN2 generator: mapping network z -> ws and synthesis network ws -> image.
+"""Defines the StyleGAN2 generator: a mapping network from z to ws and a synthesis network from ws to an image.
 
-Everything is written for one example; batch with `jax.vmap(generator.synthesis)`.
+Everything is written for one example; `jax.vmap(generator.synthesis)` makes a batch of it.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, arXiv 1912.04958 (Figs. 2 and 7).
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
-from jaxgan import ops
+from jaxgan import ops, surroundings
 from jaxgan.convolutions import Plan, conv2d
 from jaxgan.generator_config import GeneratorConfig
 from jaxgan.precision import prescale
@@ -26,16 +26,16 @@ Noise = Literal["const", "none"] | tuple[Float[Array, "_ _"], ...]
 
 
 def as_rgb(image: Float[Array, "h w c"]) -> Float[Array, "h w 3"]:
-    """The colours of a network's image: grey (1 channel) is repeated, alpha (the last of 4) is left off."""
+    """Returns the colours of a network's image: grey (1 channel) is repeated, alpha (the last of 4) is left off."""
     return jnp.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
 
 
 class Buffer(nnx.Variable):
-    """An array of a network that no optimiser should train: stored noise maps and the mean latent."""
+    """An array of a network that no optimiser should train, such as a stored noise map or the mean latent."""
 
 
 class Dense(nnx.Module):
-    """Dense layer with an equalised learning rate, linear."""
+    """A linear dense layer with an equalised learning rate."""
 
     def __init__(
         self, in_features: int, out_features: int, *, lr_multiplier: float = 1.0, bias: float = 0.0, rngs: nnx.Rngs
@@ -75,12 +75,12 @@ class MappingNetwork(nnx.Module):
         """Maps one latent.
 
         Args:
-          z: standard normal latent.
-          c: label, e.g. one-hot; required by (and only accepted by) class-conditional networks.
-          truncation_psi: 1 keeps w, 0 gives the mean latent, between the two w moves towards the mean.
-          truncation_cutoff: truncate only this many first rows; None for all.
+          z: a standard normal latent.
+          c: a label, e.g. one-hot. Class-conditional networks require it, and all others refuse it.
+          truncation_psi: 1 keeps w and 0 gives the mean latent; values between move w towards the mean.
+          truncation_cutoff: the number of first rows that are truncated; None truncates all.
         Returns:
-          The same w in every row, but for truncation.
+          The latent w in every row, truncated in the first rows.
         Raises:
           ValueError: a shape does not fit the network, or `c` is missing or unwanted.
         """
@@ -107,9 +107,9 @@ class MappingNetwork(nnx.Module):
 
 
 class SynthesisLayer(nnx.Module):
-    """Modulated 3x3 convolution, noise, bias and leaky ReLU (StyleGAN2, Fig. 2d).
+    """A modulated 3x3 convolution, followed by noise, bias and leaky ReLU (StyleGAN2, Fig. 2d).
 
-    Computes and returns what `x` is: the convolution in its format, the rest in float32 before it is rounded.
+    The layer returns the number format of `x`. The convolution is computed in that format, the rest in float32.
     """
 
     plan: Plan | None = None  # see `convolutions.prepare`
@@ -140,17 +140,21 @@ class SynthesisLayer(nnx.Module):
         if dtype != kernel.dtype:
             kernel, styles, undo = prescale(kernel, styles)
             scale = scale * undo
-        x, kernel = x * styles.astype(dtype)[None, None, :], kernel.astype(dtype)
-        x = ops.up_conv2d(x, kernel, self.resample_filter, self.plan) if self.up else conv2d(x, kernel, self.plan)
-        x = x * scale[None, None, :]  # [H, W, o], float32 from here on
-        if noise is not None:
-            x = x + self.noise_strength[...] * noise[:, :, None]
-        x = ops.leaky_relu(x + self.bias[...][None, None, :], gain=gain * math.sqrt(2))
-        return ops.clamp(x, None if self.conv_clamp is None else self.conv_clamp * gain).astype(dtype)
+        around = surroundings.of(self.plan)
+        x = around.modulate(x, styles)
+        if self.up:
+            x = ops.up_conv2d(x, kernel, self.resample_filter, self.plan)
+        else:
+            x = conv2d(x, kernel.astype(dtype), self.plan)
+        added = jnp.zeros(x.shape[:2], scale.dtype) if noise is None else self.noise_strength[...] * noise
+        limit = None if self.conv_clamp is None else self.conv_clamp * gain
+        return around.finish(x, scale, added, self.bias[...], gain * math.sqrt(2), limit)  # [H, W, o]
 
 
 class ToRGB(nnx.Module):
-    """Modulated 1x1 convolution to image channels, without demodulation."""
+    """A modulated 1x1 convolution to image channels, without demodulation."""
+
+    plan: Plan | None = None
 
     def __init__(self, config: GeneratorConfig, in_channels: int, *, rngs: nnx.Rngs):
         self.conv_clamp = config.conv_clamp
@@ -161,14 +165,13 @@ class ToRGB(nnx.Module):
     def __call__(self, x: Float[Array, "h w i"], w: Float[Array, " w_dim"]) -> Float[Array, "h w c"]:
         kernel = self.kernel[...][0, 0]  # [i, c]
         styles = self.affine(w) / math.sqrt(kernel.shape[0])
-        # Nothing is shared between examples but `kernel`: with three outputs it is cheaper to modulate than `x`.
-        at_least_float32 = jnp.promote_types(x.dtype, jnp.float32)
-        rgb = jnp.matmul(x, (kernel * styles[:, None]).astype(x.dtype), preferred_element_type=at_least_float32)
+        # With three outputs the kernel is cheaper to modulate than `x`.
+        rgb = surroundings.of(self.plan).to_colours(x, kernel * styles[:, None])
         return ops.clamp(rgb + self.bias[...][None, None, :], self.conv_clamp)
 
 
 class SkipConvolution(nnx.Module):
-    """1x1 convolution and up-sampling by 2 on the residual path of the "resnet" architecture."""
+    """A 1x1 convolution and up-sampling by 2 on the residual path of the "resnet" architecture."""
 
     def __init__(self, config: GeneratorConfig, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
         self.resample_filter = config.resample_filter
@@ -203,7 +206,7 @@ class SynthesisBlock(nnx.Module):
 
     @property
     def num_convs(self) -> int:
-        """3x3 convolutions of this block, each with a row of `ws` and a noise map."""
+        """The number of 3x3 convolutions of this block; each has a row of `ws` and a noise map."""
         return 1 if self.is_first else 2
 
     def __call__(
@@ -216,9 +219,9 @@ class SynthesisBlock(nnx.Module):
         """Runs the block.
 
         Args:
-          x, image: features and image of the previous block; `const` and None in the first one.
+          x, image: the features and the image of the previous block; the first block takes `const` and None.
           ws: one row per convolution of this block, then the row of its ToRGB.
-          noise: one map (or None) per convolution.
+          noise: one map, or None, per convolution.
         """
         if self.is_first:
             x = self.conv1(x, ws[0], noise[0])
@@ -237,7 +240,7 @@ class SynthesisBlock(nnx.Module):
 
 
 class SynthesisNetwork(nnx.Module):
-    """Turns one w per layer, and noise maps, into an image."""
+    """The network that turns one w per layer, and noise maps, into an image."""
 
     b4: SynthesisBlock
 
@@ -258,9 +261,9 @@ class SynthesisNetwork(nnx.Module):
         Args:
           ws: one latent per layer.
           noise: "const" for the stored maps, "none", or one map per convolution, coarse to fine.
-          dtype: of the features and of the kernels of the 3x3 convolutions (see `jaxgan.precision`).
+          dtype: the format of the features and of the kernels of the 3x3 convolutions (see `jaxgan.precision`).
         Returns:
-          float32 image, RGB, nominally in [-1, 1]; not clipped.
+          The float32 image, nominally in [-1, 1] but not clipped; RGB unless the network has 1 or 4 channels.
         Raises:
           ValueError: the shape of `ws` or of a noise map does not fit this generator.
         """
@@ -275,7 +278,7 @@ class SynthesisNetwork(nnx.Module):
         *,
         dtype: DTypeLike = jnp.float32,
     ) -> list[tuple[Float[Array, "h w o"], Float[Array, "h w c"] | None]]:
-        """Features and image (None before the first ToRGB) after each block, coarse to fine."""
+        """Lists the features and the image (None before the first ToRGB) after each block, coarse to fine."""
         config = self.config
         if ws.shape != (config.num_ws, config.w_dim):
             raise ValueError(
@@ -313,7 +316,7 @@ class SynthesisNetwork(nnx.Module):
 
 
 class Generator(nnx.Module):
-    """Mapping and synthesis network with their configuration.
+    """A StyleGAN2 generator: its mapping network, its synthesis network and their configuration.
 
     `Generator(config, rngs=nnx.Rngs(0))` has random weights; `jaxgan.load_generator` reads trained ones.
     """

@@ -1,4 +1,4 @@
-"""The shape of a StyleGAN2 generator.
+"""Describes the shape of a StyleGAN2 generator.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, arXiv 1912.04958 (Table 1 and Fig. 7).
@@ -12,20 +12,20 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
-    """Shape of a generator and where its weights come from.
+    """The shape of a generator, and the origin of its weights.
 
     Attributes:
       resolution: height and width of the image, a power of two from 4.
       z_dim, c_dim, w_dim: sizes of the input latent, of the class label (0: unconditional), of the mapped latent.
-      mapping_layers: dense layers of the mapping network.
+      mapping_layers: number of dense layers of the mapping network.
       mapping_features: width between these layers, or None for `w_dim`.
       embed_features: width of the embedded label, or None for `w_dim`.
-      mapping_lr_multiplier: their learning-rate multiplier, which scales the stored weights.
+      mapping_lr_multiplier: learning-rate multiplier of the mapping layers, which scales the stored weights.
       channel_base, channel_max: a block of resolution r has min(channel_base // r, channel_max) channels.
-      image_channels: channels of the image: 1 for grey, 3 for RGB, 4 for RGB and alpha.
-      architecture: "skip" sums an RGB image over blocks, "resnet" has residual blocks, "orig" neither (Fig. 7).
-      conv_clamp: largest magnitude of activations (networks trained with half precision), or None.
-      resample_filter: taps of the up-sampling filter, normalised to sum 1 where used.
+      image_channels: number of channels of the image: 1 for grey, 3 for RGB, 4 for RGB and alpha.
+      architecture: "skip" sums an RGB image over blocks, "resnet" has residual blocks, and "orig" has neither (Fig. 7).
+      conv_clamp: largest magnitude of activations, which networks trained in half precision have, or None.
+      resample_filter: taps of the up-sampling filter, which are normalised to sum 1 where they are used.
       alignment_scale: size of the face crop the network was trained on, relative to that of FFHQ.
       source, source_sha256: name and digest of the file the weights were converted from.
     """
@@ -75,39 +75,39 @@ class GeneratorConfig:
 
     @classmethod
     def config_e(cls, resolution: int = 256) -> GeneratorConfig:
-        """The narrower network of the StyleGAN2 paper's configuration E (half the channels of F)."""
+        """Returns the paper's configuration E, which has half the channels of F in large blocks."""
         return cls(resolution, channel_base=16384)
 
     @classmethod
     def config_f(cls, resolution: int = 1024) -> GeneratorConfig:
-        """The large network of configuration F, as trained on FFHQ at 1024x1024."""
+        """Returns the paper's configuration F, the large network that was trained on FFHQ at 1024x1024."""
         return cls(resolution, channel_base=32768)
 
     @property
     def block_resolutions(self) -> tuple[int, ...]:
-        """4, 8, ..., resolution."""
+        """The resolutions of the blocks: 4, 8, ..., `resolution`."""
         return tuple(2**k for k in range(2, self.resolution.bit_length()))
 
     @property
     def num_ws(self) -> int:
-        """Rows of `ws`: one per convolution and one for the last ToRGB, `2 log2(resolution) - 2`."""
+        """The number of rows of `ws`: one per convolution and one for the last ToRGB, `2 log2(resolution) - 2`."""
         return 2 * len(self.block_resolutions)
 
     @property
     def mapping_widths(self) -> tuple[int, ...]:
-        """Outputs of the mapping layers, in order."""
+        """The number of outputs of each mapping layer, in order."""
         return (self.mapping_features or self.w_dim,) * (self.mapping_layers - 1) + (self.w_dim,)
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Shapes of the noise maps, one per 3x3 convolution, coarse to fine."""
+        """The shapes of the noise maps, one per 3x3 convolution, coarse to fine."""
         return tuple((r, r) for r in self.block_resolutions for _ in range(1 if r == 4 else 2))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """`(resolution, resolution, 3)`: what is observed and inverted is RGB, whatever channels the network has."""
+        """The shape of observed images, `(resolution, resolution, 3)`; they are RGB for every network."""
         return (self.resolution, self.resolution, 3)
 
     def channels(self, resolution: int) -> int:
-        """Channels of the block of that resolution."""
+        """Returns the number of channels of the block of a resolution."""
         return min(self.channel_base // resolution, self.channel_max)

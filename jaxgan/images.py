@@ -13,19 +13,19 @@ from PIL import Image
 from jaxgan.files import replacing
 
 OVERSHOOT = 30.0
-"""Images of a generator are not clipped and leave [-1, 1] by some; further from 0 than this is another range."""
+"""The largest magnitude of a value that can belong to [-1, 1]; images of a generator leave that range a little."""
 
 
 def check_image(image: Any, name: str) -> None:
-    """Refuses what is no image of floating-point values in [-1, 1], such as one that was just read from a file.
+    """Refuses values that are not floating-point numbers in [-1, 1], such as those of a picture file.
 
-    Values are looked at where they are known: inside of a transformation of JAX only the type is.
+    Inside a transformation of JAX the values are not known, so there only the type is checked.
 
     Args:
       image: an array of any shape.
-      name: names the argument in the message.
+      name: the name of the argument, for the message.
     Raises:
-      TypeError: the values are integers or booleans, or it is no array.
+      TypeError: the values are integers or booleans, or `image` is no array.
       ValueError: values are not finite, or far outside of [-1, 1].
     """
     dtype = getattr(image, "dtype", None)
@@ -57,7 +57,7 @@ def to_float(image: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return image.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+def to_uint8(image: Float[jax.Array | np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Converts float [-1, 1] to uint8 [0, 255], clipping what lies outside and rounding half to even.
 
     Raises:
@@ -78,7 +78,7 @@ def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 def resize(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
     """Resizes to a square, antialiased; an image that is not square is stretched.
 
-    The mean of whole blocks where both sides are multiples of `size`, Lanczos otherwise.
+    Where both sides are multiples of `size`, each pixel is the mean of a whole block; otherwise the filter is Lanczos.
 
     Raises:
       ValueError: the image is not uint8 RGB, or `size` is below 1.
@@ -89,23 +89,23 @@ def resize(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "s
     height, width = image.shape[:2]
     picture = Image.fromarray(image)
     if height % size == 0 and width % size == 0:
-        # As Resampling.BOX, which rounds twice, once after each axis.
+        # This rounds once, while Resampling.BOX rounds after each axis.
         return np.array(picture.reduce((width // size, height // size)))
     return np.array(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def write_png(
     path: str | os.PathLike[str],
-    image: UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "H W 3"] | Float[jax.Array | np.ndarray, "H W 3"],
     *,
-    alpha: Float[np.ndarray, "H W"] | None = None,
+    alpha: Float[jax.Array | np.ndarray, "H W"] | None = None,
 ) -> None:
-    """Writes a PNG file, whole or not at all (an existing file is replaced only once the new one is complete).
+    """Writes a PNG file, whole or not at all: an existing file is replaced only once the new one is complete.
 
     Args:
-      path: ends in .png; the folder exists.
-      image: RGB, uint8 or floating-point values in [-1, 1].
-      alpha: written as a fourth channel, from -1 (transparent) to 1.
+      path: a path that ends in .png, in a folder that exists.
+      image: RGB, as uint8 or as floating-point values in [-1, 1].
+      alpha: a fourth channel, from -1 (transparent) to 1; None writes none.
     Raises:
       UserError: the path cannot be written to as a PNG file.
       ValueError: the image is not RGB, or has NaN values.
@@ -119,20 +119,20 @@ def write_png(
 
 def write_gif(
     path: str | os.PathLike[str],
-    images: Sequence[UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"]],
+    images: Sequence[UInt8[np.ndarray, "H W 3"] | Float[jax.Array | np.ndarray, "H W 3"]],
     *,
     milliseconds: int = 100,
     last_milliseconds: int = 1500,
 ) -> None:
-    """Writes an animation that loops for ever and rests on its last frame; whole or not at all, as `write_png`.
+    """Writes an animation that loops for ever and rests on its last frame; the file is written whole or not at all.
 
     Args:
-      path: ends in .gif; the folder exists.
-      images: one or more frames of one size, RGB, uint8 or floating-point values in [-1, 1].
-      milliseconds, last_milliseconds: how long a frame and the last frame stay; the format counts in steps of 10.
+      path: a path that ends in .gif, in a folder that exists.
+      images: one or more frames of one size, RGB, as uint8 or as floating-point values in [-1, 1].
+      milliseconds, last_milliseconds: the time that a frame and the last frame stay, 20 or more in steps of 10.
     Raises:
       UserError: the path cannot be written to as a GIF file.
-      ValueError: no frames, frames of several sizes, or a time below 20 ms (which viewers replace by their own).
+      ValueError: there are no frames, their sizes differ, or a time is below 20 ms, which viewers replace by their own.
     """
     pictures = [_picture(image) for image in images]
     sizes = sorted({picture.size for picture in pictures})
@@ -152,7 +152,7 @@ def _check_rgb(image: np.ndarray) -> None:
         raise ValueError(f"expected an RGB image [H, W, 3] of uint8, got {image.dtype} {list(image.shape)}")
 
 
-def _picture(image: np.ndarray) -> Image.Image:
+def _picture(image: jax.Array | np.ndarray) -> Image.Image:
     image = np.asarray(image)
     if image.dtype != np.uint8:
         image = to_uint8(image)

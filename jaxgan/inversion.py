@@ -1,4 +1,4 @@
-"""Inversion: optimise a latent and the noise maps until the degraded image of the generator matches an observation."""
+"""Inverts images: optimises a latent and the noise maps until the generator's degraded image matches an observation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from jaxgan import images, inversion_loop, optimization
@@ -21,16 +22,16 @@ from jaxgan.optimization import InversionState, LossTerms, Prior
 
 
 class InversionResult(NamedTuple):
-    """Outcome of an inversion.
+    """The outcome of an inversion.
 
     Attributes:
-      ws: `[num_ws, w_dim]`.
+      ws: the latents, one per layer, `[num_ws, w_dim]`.
       noise: the optimised noise maps; `generator.synthesis(ws, noise)` gives `image` and `alpha`.
-      image: `[H, W, 3]`, not degraded, not clipped.
-      alpha: `[H, W]`, of a network with 4 channels, else None.
+      image: the generator's image `[H, W, 3]`, nominally in [-1, 1] but not clipped, and not degraded.
+      alpha: the alpha channel `[H, W]` of a network with 4 channels, else None.
       losses: every term of every step, each `[steps]`.
-      returned_step: the step (from 0) in which the latents were rendered, or `steps` for those after the last one.
-      state: where the run ended; given to `invert` with more steps it would go on.
+      returned_step: the step, from 0, whose latents these are; `steps` stands for those after the last step.
+      state: the state in which the run ended; with it `invert` goes on if it is asked for more steps.
     """
 
     ws: Float[Array, "num_ws w_dim"]
@@ -45,7 +46,7 @@ class InversionResult(NamedTuple):
 def invert(
     generator: Generator,
     lpips: LPIPS,
-    observed: Float[Array, "h w 3"],
+    observed: Float[Array | np.ndarray, "h w 3"],
     degradation: Degradation,
     config: InversionConfig,
     key: PRNGKeyArray,
@@ -58,23 +59,23 @@ def invert(
     """Finds latents whose image, degraded, looks like an observed image.
 
     Args:
-      generator: the network, unchanged.
-      lpips: the distance.
-      observed: the (already degraded) image in [-1, 1], RGB at the generator's resolution.
-      degradation: the operator assumed to have made it; `Identity()` for a plain inversion.
-      config: constants of the optimisation.
-      key: of all randomness (first noise maps, jitter).
-      prior: what `optimization.make_prior` found out about the network, which takes a while; None to do it now.
-      resume_from: state and losses that an earlier call with the same arguments passed to `on_chunk`; the run continues
-        to the bit-identical result. `inversion_files` saves and loads them.
-      chunk_steps: steps between two returns to Python, at most `optimization.LONGEST_CHUNK`.
-      on_chunk: called after every chunk with the state and all losses so far.
+      generator: the network, which is not changed.
+      lpips: the distance that is minimised.
+      observed: the degraded image in [-1, 1], RGB at the generator's resolution.
+      degradation: the operator assumed to have made the observed image; `Identity()` stands for a plain inversion.
+      config: the constants of the optimisation.
+      key: decides all randomness, which is in the first noise maps and in the jitter.
+      prior: the facts about the network that `jaxgan.make_prior` collects, which takes a while; None collects them now.
+      resume_from: the state and losses that an earlier call with the same arguments passed to `on_chunk`; the run
+        continues to the bit-identical result. `jaxgan.save_inversion` and `jaxgan.load_inversion` keep them.
+      chunk_steps: the number of steps between two returns to Python, from 1 to `optimization.LONGEST_CHUNK`.
+      on_chunk: a function that is called after every chunk with the state and all losses so far.
     Returns:
-      Latents, noise maps, image and losses.
+      The latents, noise maps, image and losses.
     Raises:
       UserError: the generator's images are too small for LPIPS.
       ValueError: the observation does not fit the generator, or `chunk_steps` is out of range.
-      FloatingPointError: the loss is not finite; the message has the step.
+      FloatingPointError: the loss is not finite; the message names the step.
     """
     check_size(generator.config.resolution)
     images.check_image(observed, "observed")
@@ -102,7 +103,7 @@ def invert(
 def invert_batch(
     generator: Generator,
     lpips: LPIPS,
-    observed: Float[Array, "n h w 3"],
+    observed: Float[Array | np.ndarray, "n h w 3"],
     degradations: Degradation,
     config: InversionConfig | Sequence[InversionConfig],
     keys: Key[Array, " n"],
@@ -111,22 +112,25 @@ def invert_batch(
     size: int | None = None,
     chunk_steps: int = 25,
 ) -> list[InversionResult]:
-    """Inverts several images, all at once or `size` at a time; `inversion_loop.run` is for images that come and go.
+    """Inverts several images, all at once or `size` at a time.
+
+    For images that come and go, `inversion_loop.run` is the better choice.
 
     Args:
       generator, lpips: the networks.
-      observed: the images.
-      degradations: one pytree whose leaves have a leading axis `n` (one mask or sigma per image).
-      config: constants of all of them, or of each; what is compiled in (`config.program()`) is the same for all.
-      keys: `[n]`, one per image.
-      prior: see `invert`; None to make those that the configs ask for.
-      size: places of the batch; default: one per image.
-      chunk_steps: steps between two returns to Python.
+      observed: the degraded images in [-1, 1], RGB at the generator's resolution.
+      degradations: one pytree whose leaves have a leading axis `n`, such as one mask or sigma per image.
+      config: one config for all images, or one for each. The parts that are compiled in (`InversionConfig.program`)
+        must be equal.
+      keys: one key per image, `[n]`.
+      prior: see `invert`; None collects the facts that the configs ask for.
+      size: the number of places of the batch; None takes one per image.
+      chunk_steps: the number of steps between two returns to Python, from 1 to `optimization.LONGEST_CHUNK`.
     Returns:
-      A result per image.
+      One result per image, in their order.
     Raises:
       ValueError: the observations do not fit the generator, or the configs not each other.
-      FloatingPointError: the loss of an image is not finite; the message has the image and the step.
+      FloatingPointError: the loss of an image is not finite; the message names the image and the step.
     """
     check_size(generator.config.resolution)
     images.check_image(observed, "observed")
@@ -166,7 +170,7 @@ def invert_batch(
 def result_of(
     generator: Generator, config: InversionConfig, state: InversionState, losses: LossTerms
 ) -> InversionResult:
-    """The outcome of an inversion that ended in a state."""
+    """Renders the outcome of an inversion that ended in a state."""
     kept, returned_step = (state.best, state.best_step) if config.keep == "best" else (state.latents, state.step)
     kept = jax.tree.map(jnp.asarray, kept)
     ws = latents_lib.broadcast(kept.w, num_ws=generator.config.num_ws)

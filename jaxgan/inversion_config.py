@@ -16,7 +16,7 @@ from jaxgan.precision import Precision
 
 
 class Numbers(NamedTuple):
-    """What a compiled inversion takes any values of, as float32 arrays: the images of a batch may differ in it.
+    """The numbers of an inversion that are not compiled in, as float32; images of a batch may differ in them.
 
     Attributes: see `InversionConfig`.
     """
@@ -45,7 +45,7 @@ class Numbers(NamedTuple):
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What an inversion is compiled for; the images of a batch agree in it. Part of a tree's structure, no leaf.
+    """The choices that an inversion is compiled for; the images of a batch agree in them. It is no leaf of a tree.
 
     Attributes: see `InversionConfig`.
     """

@@ -1,4 +1,4 @@
-"""An inversion on disk, so that it can go on to the same bits: an Orbax checkpoint under names others can read.
+"""Saves an inversion so that it can go on to the same bits, in an Orbax checkpoint under names that others can read.
 
 invert(..., on_chunk=lambda state, losses: save_inversion(folder, state, losses))
 invert(..., resume_from=load_inversion(folder, generator, config))
@@ -25,15 +25,15 @@ from jaxgan.optimization import InversionState, LossTerms
 
 
 def save_inversion(folder: str | Path, state: InversionState, losses: LossTerms) -> None:
-    """Saves how far an inversion has come; what was saved before goes once the new checkpoint is complete.
+    """Saves how far an inversion has come; an earlier checkpoint is removed once the new one is complete.
 
     Args:
-      folder: of the checkpoints, made if needed.
-      state: what `on_chunk` was given.
-      losses: of all steps up to that state.
+      folder: the folder of the checkpoints, made if needed.
+      state: the state that `on_chunk` was given.
+      losses: the losses of all steps up to that state, as `on_chunk` was given them.
     Raises:
-      ValueError: the losses are not those of the state.
-      OSError: it cannot be written; what was saved before is untouched.
+      ValueError: the losses do not belong to the state.
+      OSError: the checkpoint cannot be written; an earlier one is untouched.
     """
     folder, step = Path(folder), int(state.step)
     if len(losses.total) != step:
@@ -52,15 +52,15 @@ def save_inversion(folder: str | Path, state: InversionState, losses: LossTerms)
 def load_inversion(
     folder: str | Path, generator: Generator, config: InversionConfig
 ) -> tuple[InversionState, LossTerms] | None:
-    """Loads what was saved last, for `resume_from`.
+    """Loads the last checkpoint of an inversion, for `resume_from` of `jaxgan.invert`.
 
     Args:
-      folder: given to `save_inversion`.
-      generator, config: those of the inversion.
+      folder: the folder that was given to `save_inversion`.
+      generator, config: the network and the config of the inversion.
     Returns:
-      State and losses; None if nothing was saved yet.
+      The state and the losses, or None if nothing was saved yet.
     Raises:
-      CheckpointError: the checkpoint cannot be read, is of another network or config, or holds NaN.
+      CheckpointError: the checkpoint cannot be read, belongs to another network or config, or holds NaN.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -102,18 +102,18 @@ def _to_dict(state: InversionState, losses: LossTerms) -> dict[str, np.ndarray]:
 
 
 def _by_name(state: InversionState, losses: LossTerms) -> dict[str, Any]:
-    """The leaves as {"state.latents.w": leaf, ...}."""
+    """Returns the leaves as {"state.latents.w": leaf, ...}."""
     leaves, _ = jax.tree_util.tree_flatten_with_path({"losses": losses, "state": state})
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def _reason(error: Exception) -> str:
-    """The end, where the cause stands, of the first line of an error of Orbax; the others hold a stack trace."""
+    """Shortens an error of Orbax to the end of its first line, where the cause stands before a stack trace."""
     line = str(error).splitlines()[0] if str(error) else type(error).__name__
     return line if len(line) <= 200 else f"...{line[-200:]}"
 
 
 def _check_space(path: Path, needed: int) -> None:
-    """Tells of a full disk before Orbax meets it, whose threads print their tracebacks past any `except`."""
+    """Reports a full disk before Orbax meets it, because its threads print tracebacks that no `except` stops."""
     if shutil.disk_usage(path).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

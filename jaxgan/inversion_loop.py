@@ -59,7 +59,7 @@ class Image:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Progress:
-    """How far an image has come. Nothing in it changes: its state and its losses belong together for ever.
+    """The progress of an image. It never changes, so its state and its losses belong together for ever.
 
     Attributes:
       image: the image.

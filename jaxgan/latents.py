@@ -47,12 +47,12 @@ class WStatistics(NamedTuple):
 def w_statistics(
     generator: Generator, *, samples: int = 10_000, seed: int = 123, label: int | None = None
 ) -> WStatistics:
-    """Mean and spread of w over standard normal z, drawn as the reference projector draws them.
+    """Estimates mean and spread of w over standard normal z, drawn as the reference projector draws them.
 
     Args:
       generator: the network.
       samples: number of z.
-      seed: of NumPy's legacy `RandomState`, so that the numbers equal those of the reference.
+      seed: of NumPy's legacy `numpy.random.RandomState`, so that the numbers equal those of the reference.
       label: class of a class-conditional network, from 0; None takes all its classes in turn.
     Raises:
       ValueError: the network has no such class.
@@ -65,7 +65,7 @@ def w_statistics(
 def mapped_samples(
     generator: Generator, *, samples: int, seed: int = 123, label: int | None = None
 ) -> Float[Array, "n w_dim"]:
-    """The latents w of standard normal z, as `w_statistics` takes them."""
+    """Maps standard normal z to latents w, as `w_statistics` does."""
     config = generator.config
     check_label(generator, label)
     z = jnp.asarray(np.random.RandomState(seed).randn(samples, config.z_dim), jnp.float32)

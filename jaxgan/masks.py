@@ -11,7 +11,7 @@ def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) 
     """Hides free-form brush strokes, which are random walks of straight pieces with round joints.
 
     Args:
-      seed: determines the strokes; at every resolution they are the same in proportion.
+      seed: determines the strokes, which have the same proportions at every resolution.
       resolution: pixels along a side of the square mask.
       count: number of strokes.
       width: width of a stroke as a share of the side.

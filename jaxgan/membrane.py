@@ -1,4 +1,4 @@
-"""Fills the holes of a picture with a membrane: the smooth surface that the values around each hole span.
+"""Fills each hole of a picture with a membrane, the smooth surface that the values around the hole span.
 
 References:
   Pérez, Gangnet, Blake, Poisson Image Editing, 2003, eq. 4 (cloning g into f gives g plus the membrane of f - g).
@@ -12,20 +12,20 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 
 SWEEPS = 32
-"""Relaxation sweeps on each level; tests/test_membrane.py measures the error that is left after them."""
+"""The number of relaxation sweeps on each level; tests/test_membrane.py measures the error that they leave."""
 
 OVER_RELAXATION = 1.8
 """A sweep moves each value by this many times its distance from its neighbours' mean."""
 
-_STRIP = 512  # rows that are enlarged at once, an even number
+_STRIP = 512  # this even number of rows is enlarged at once
 
 
 def fill(values: Float32[np.ndarray, "H W"], hole: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """Solves Laplace's equation in the holes, so that each value there is the mean of its four neighbours.
 
     At the border of the picture a value has fewer neighbours. The picture of half the size is solved first, in the same
-    way, then enlarged and relaxed by a fixed number of sweeps. This takes about 10 bytes of memory per pixel of the
-    holes' bounding box, and 40 per pixel of the holes.
+    way; the result is enlarged and relaxed by a fixed number of sweeps. Memory grows with the bounding box of the
+    holes, not with the picture.
 
     Args:
       values: one channel of the picture; the values in the holes are ignored.
@@ -55,7 +55,7 @@ def _fill(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     del sums, counts
     padded = np.pad(values, 1, mode="edge")
     inner = padded[1:-1, 1:-1]
-    for top in range(0, len(values), _STRIP):  # enlarged whole, the picture would be there four times over
+    for top in range(0, len(values), _STRIP):  # enlarging all rows at once would take several times the memory
         strip = slice(top, top + _STRIP)
         inner[strip][hole[strip]] = _enlarged_rows(coarse, values.shape, strip)[hole[strip]]
     _relax(padded, hole)
@@ -80,7 +80,7 @@ def _enlarged_rows(coarse: np.ndarray, shape: tuple[int, int], rows: slice) -> n
 
 
 def _doubled(values: np.ndarray, *, pad: bool = False) -> np.ndarray:
-    """Doubles the rows; the first and the last serve as neighbours only, unless they are padded for it."""
+    """Doubles the rows. The first and the last row serve as neighbours only, unless `pad` repeats them for that."""
     if pad:
         values = np.pad(values, ((1, 1), (0, 0)), mode="edge")
     before, here, after = values[:-2], values[1:-1], values[2:]
@@ -92,11 +92,11 @@ def _doubled(values: np.ndarray, *, pad: bool = False) -> np.ndarray:
 
 
 def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
-    """Sweeps over the hole by over-relaxed Gauss-Seidel, each colour of a chessboard in turn.
+    """Sweeps over the hole by over-relaxed Gauss-Seidel steps, on one colour of a chessboard after the other.
 
     Args:
-      padded: the values with a border of one pixel; they are changed in place.
-      hole: True where a value is to be found; it has no such border.
+      padded: the values with a border of one pixel, which are changed in place.
+      hole: True where a value is to be found; this array has no border.
     """
     flat, stride = padded.reshape(-1), padded.shape[1]
     rows, columns = np.nonzero(hole)
@@ -105,7 +105,7 @@ def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
     del rows, columns, index
     for _ in range(SWEEPS):
         for index in colours:
-            # A value beyond the border equals the one inside of it, so that nothing flows across.
+            # A value beyond the border equals its neighbour inside, so that nothing flows across.
             padded[0], padded[-1] = padded[1], padded[-2]
             padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
             mean = (flat[index - 1] + flat[index + 1] + flat[index - stride] + flat[index + stride]) * np.float32(0.25)
@@ -113,7 +113,7 @@ def _relax(padded: np.ndarray, hole: np.ndarray) -> None:
 
 
 def bounding_box(hole: Bool[np.ndarray, "H W"], margin: int) -> tuple[slice, slice]:
-    """Rows and columns that hold all of a hole, and a margin around it where the picture has it."""
+    """Returns the rows and columns that hold all of a hole and a margin around it, cut at the picture's border."""
     slices = ndimage.find_objects(hole.astype(np.uint8))[0]
     rows, columns = (
         slice(max(part.start - margin, 0), min(part.stop + margin, side))

@@ -1,4 +1,4 @@
-"""How good a result is: near the truth, faithful to what was observed, the same person, and a plausible latent."""
+"""Measures how near a result is to truth and observation, whether it shows the same person, and how plausible w is."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def compare(lpips: LPIPS, image: Float[ArrayLike, "h w 3"], reference: Float[Arr
     """Compares two images after rounding both to 8 bits, as files would hold them.
 
     Args:
-      lpips: the distance.
-      image, reference: same shape, values in [-1, 1]; others are clipped.
+      lpips: the distance to measure with.
+      image, reference: images of the same shape with values in [-1, 1]; values outside are clipped.
     Returns:
-      "psnr" in dB (inf where the two are equal) and "ssim" as scikit-image computes them over RGB with a data range of
-      255; "lpips", the distance of VGG16, v0.1, at full size, and that size in pixels, "lpips_size".
+      A dict of four numbers. "psnr" (in dB, inf where the two are equal) and "ssim" are computed by scikit-image over
+      RGB with a data range of 255. "lpips" is the distance at full size, and "lpips_size" is that size in pixels.
     Raises:
       TypeError: the values are integers.
       ValueError: the shapes differ, or values are far outside of [-1, 1].
@@ -59,16 +59,16 @@ def measure(
     reconstruction: Float[ArrayLike, "h w 3"],
     degraded_again: Float[ArrayLike, "h w 3"],
 ) -> dict[str, dict[str, float]]:
-    """Compares a result with what is known: accuracy against the truth, fidelity against the observation.
+    """Compares a result with the truth, which gives its accuracy, and with the observation, which gives its fidelity.
 
     Args:
-      lpips: the distance.
-      truth: the image before it was degraded; None if nobody knows it.
-      observed: what was observed of it.
+      lpips: the distance to measure with.
+      truth: the image before it was degraded, or None if nobody knows it.
+      observed: the degraded image.
       reconstruction: the result.
       degraded_again: the result after the degradation, which should look like `observed`.
     Returns:
-      What `compare` gives, under "against_observed" and, where there is a truth, "against_truth".
+      The measures of `compare` under "against_observed" and, where there is a truth, under "against_truth".
     """
     pairs = {"against_observed": (degraded_again, observed)}
     if truth is not None:
@@ -77,7 +77,7 @@ def measure(
 
 
 def columns(measured: dict[str, dict[str, float]]) -> dict[str, float]:
-    """What `measure` gives as one row of a table: "psnr_truth", "psnr_observed", ..., and one "lpips_size"."""
+    """Makes one row of a table of the result of `measure`: "psnr_truth", "psnr_observed", ..., and one "lpips_size"."""
     row = {
         f"{name}_{against.removeprefix('against_')}": value
         for against, values in measured.items()
@@ -88,7 +88,7 @@ def columns(measured: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def lpips_name(size: int) -> str:
-    """LPIPS as it is called wherever people read it: distances at different sizes are different numbers."""
+    """Names LPIPS together with the size of the images, since distances at different sizes are different numbers."""
     return f"LPIPS at {size} px"
 
 
@@ -97,14 +97,14 @@ def identity_distances(
     truths: Iterable[Float[ArrayLike, "h w 3"]],
     reconstructions: Iterable[Float[ArrayLike, "h w 3"]],
 ) -> list[float]:
-    """How far apart the persons of each pair of images are.
+    """Measures how far apart the persons of each pair of images are.
 
     Args:
-      describe: gives the descriptor of the face in a uint8 picture `[H, W, 3]`, or None where there is no face:
-        `jaxgan.photos.identity.descriptor`.
-      truths, reconstructions: the pairs, values in [-1, 1].
+      describe: a function such as `jaxgan.photos.identity.descriptor`, from a uint8 picture `[H, W, 3]` to the
+        descriptor of the face in it, or to None where there is no face.
+      truths, reconstructions: the pairs of images, with values in [-1, 1].
     Returns:
-      The Euclidean distances of their descriptors; NaN where a picture has no face.
+      The Euclidean distance of the descriptors of each pair; NaN where a picture has no face.
     """
 
     def describe_image(image: Float[ArrayLike, "h w 3"]) -> np.ndarray | None:
@@ -118,8 +118,8 @@ class Whitening(NamedTuple):
     """The normal distribution of w under the mapping network.
 
     Attributes:
-      w_avg: mean.
-      inverse_root: `A` with `A A^T` the inverse of the covariance.
+      w_avg: the mean.
+      inverse_root: a matrix `A` with `A A^T` the inverse of the covariance.
     """
 
     w_avg: Float[Array, " w_dim"]
@@ -130,15 +130,15 @@ def whitening(generator: Generator, *, samples: int = 10_000) -> Whitening:
     """Estimates mean and covariance of w from mapped latents."""
     w = np.asarray(latents.mapped_samples(generator, samples=samples), np.float64)
     values, vectors = np.linalg.eigh(np.cov(w.T))
-    floor = 1e-6 * values[-1]  # directions of no spread, if the mapping has any, count as very narrow ones
+    floor = 1e-6 * values[-1]  # directions without spread, if there are any, count as very narrow ones
     inverse_root = vectors / np.sqrt(np.maximum(values, floor))
     return Whitening(jnp.asarray(w.mean(0), jnp.float32), jnp.asarray(inverse_root, jnp.float32))
 
 
 def latent_distance(whitening: Whitening, ws: Float[Array, "num_ws w_dim"]) -> float:
-    """Mahalanobis distance of the rows of ws from the mean latent, over `sqrt(w_dim)`, root mean square.
+    """Computes the root mean square of the Mahalanobis distances of the rows of ws from the mean, over `sqrt(w_dim)`.
 
-    It is about 1 for latents that come out of the mapping network; the larger, the less plausible.
+    It is about 1 for latents that come out of the mapping network; larger distances are less plausible.
     """
     with precision.products("float32"):
         white = (ws - whitening.w_avg[None, :]) @ whitening.inverse_root

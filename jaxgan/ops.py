@@ -1,4 +1,4 @@
-"""The pure functions StyleGAN2 is built from, each for one example (batch them with `jax.vmap`).
+"""Holds the pure functions that StyleGAN2 is built from, each for one example (`jax.vmap` makes a batch).
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, arXiv 1912.04958 (modulation, Sec. 2.2).
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan.convolutions import Plan, transposed_conv2d
+from jaxgan.convolutions import Plan, conv2d, transposed_conv2d
 
 
 def normalize_2nd_moment(x: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -28,11 +28,11 @@ def normalize_2nd_moment(x: Float[Array, " n"]) -> Float[Array, " n"]:
 def dense(
     x: Float[Array, " i"], kernel: Float[Array, "i o"], bias: Float[Array, " o"], *, lr_multiplier: float = 1.0
 ) -> Float[Array, " o"]:
-    """Dense layer with an equalised learning rate: the stored weights have unit variance and are scaled here.
+    """Applies a dense layer with an equalised learning rate: weights are stored with unit variance and scaled here.
 
     Args:
-      x: features.
-      kernel, bias: as stored, i.e. before the run-time scale.
+      x: the features.
+      kernel, bias: the stored arrays, before the run-time scale.
       lr_multiplier: the layer's learning-rate multiplier, 0.01 in the mapping network.
     References:
       Karras et al., "Progressive Growing of GANs", 2018, Sec. 4.1, arXiv 1710.10196.
@@ -41,12 +41,12 @@ def dense(
 
 
 def leaky_relu(x: Float[Array, "*n"], *, gain: float = math.sqrt(2)) -> Float[Array, "*n"]:
-    """Leaky ReLU of slope 0.2, times `gain`; `sqrt(2)` about keeps the variance of a unit normal."""
+    """Applies a leaky ReLU of slope 0.2, times `gain`; `sqrt(2)` about keeps the variance of a unit normal."""
     return jnp.where(x > 0, x, 0.2 * x) * gain
 
 
 def clamp(x: Float[Array, "*n"], limit: float | None) -> Float[Array, "*n"]:
-    """Clips to [-limit, limit]; the identity when `limit` is None."""
+    """Clips to [-limit, limit]; where `limit` is None, `x` is returned."""
     return x if limit is None else jnp.clip(x, -limit, limit)
 
 
@@ -58,13 +58,13 @@ def upfirdn2d(
     down: int | tuple[int, int] = 1,
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
 ) -> Float[Array, "H W c"]:
-    """Zero insertion, padding, a FIR filter (true convolution) and decimation of every channel.
+    """Inserts zeros, pads, filters (by true convolution) and decimates every channel.
 
     Args:
       x: one image or feature map.
-      kernel: static filter; 1-D taps are applied along both axes, a 2-D `[kh, kw]` filter as it is.
-      up, down: factors, one number or (vertical, horizontal). `up - 1` zeros follow each sample.
-      padding: (top, bottom, left, right) after zero insertion; negative numbers crop.
+      kernel: a static filter; 1-D taps are applied along both axes, a 2-D `[kh, kw]` filter as it is.
+      up, down: one factor, or a pair (vertical, horizontal). `up - 1` zeros follow each sample.
+      padding: pixels added after zero insertion at (top, bottom, left, right); negative numbers crop.
     """
     up, down = (v if isinstance(v, tuple) else (v, v) for v in (up, down))
     taps = kernel.shape if kernel.ndim == 2 else 2 * kernel.shape
@@ -74,8 +74,8 @@ def upfirdn2d(
         return _upfirdn2d(x, kernel, up, down, padding)
 
     def adjoint(_: None, gradient: Float[Array, "H W c"]) -> tuple[Float[Array, "h w c"]]:
-        # The same with `up` and `down` exchanged and the kernel turned round. Written out because the automatic one
-        # adds up padded arrays: 60 instead of 12 ms for the filter at 256x256x64 on two CPU cores.
+        # The adjoint is the same function with `up` and `down` exchanged and the kernel turned round. It is written out
+        # because the automatic adjoint adds up padded arrays, which is several times slower on CPUs.
         sides = []
         for axis in (0, 1):
             before = taps[axis] - 1 - padding[2 * axis]
@@ -107,7 +107,7 @@ def _upfirdn2d(
 
 
 def _convolve_shifted(x: Float[Array, "h w c"], kernel: np.ndarray, stride: tuple[int, int]) -> Float[Array, "H W c"]:
-    """Valid true convolution as a sum of shifted views, which compilers fuse into one pass over `x`."""
+    """Computes a valid true convolution as a sum of shifted views, which compilers fuse into one pass over `x`."""
     height, width = (x.shape[axis] - kernel.shape[axis] + 1 for axis in (0, 1))
     flipped = kernel[::-1, ::-1]
     views = (
@@ -126,13 +126,36 @@ def upsample2d(x: Float[Array, "h w c"], taps: Sequence[float]) -> Float[Array, 
 def up_conv2d(
     x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], taps: Sequence[float], plan: Plan | None = None
 ) -> Float[Array, "2*h 2*w o"]:
-    """Zero insertion by 2, true convolution with a 3x3 `kernel`, then the resample filter `taps`.
+    """Doubles a feature map: inserts zeros, convolves with a 3x3 `kernel`, then applies the resample filter `taps`.
 
     Unlike in `conv2d`, the kernel acts flipped: this is a transposed convolution of stride 2 with the stored weight.
+    The kernel is rounded to the format of `x`.
     """
-    x = transposed_conv2d(x, kernel, plan)  # [2h+1, 2w+1, o]
+    if plan is not None and plan.merges_filters(kernel.shape) and len(taps) == 4:
+        return _up_conv2d_by_phases(x, kernel, taps, plan)
+    x = transposed_conv2d(x, kernel.astype(x.dtype), plan)  # [2h+1, 2w+1, o]
     first, last = (len(taps) - 1) // 2, (len(taps) - 2) // 2  # 1 and 1 for four taps
     return upfirdn2d(x, _of_sum_two(taps), padding=(first, last, first, last))
+
+
+def _up_conv2d_by_phases(
+    x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], taps: Sequence[float], plan: Plan
+) -> Float[Array, "2*h 2*w o"]:
+    """One convolution with four times the channels, the even and odd pixels of the result, and no pass of the filter.
+
+    Kernel and filter `f` make one kernel `K[j] = sum_a f[j - a] kernel[a]` of six taps. Pixel `2 q + r` of the result
+    is reached by the pixels `q - 1 + d` with the taps `K[r + 4 - 2 d]`, `d` from 0 to 2.
+    """
+    filter_ = _of_sum_two(taps)
+    merged = np.zeros((2, 3, 3))  # of the phase r, the tap d and the kernel's own tap a
+    for r, d, a in np.ndindex(2, 3, 3):
+        if 0 <= (tap := r + 4 - 2 * d - a) < 4:
+            merged[r, d, a] = filter_[tap]
+    rows = jnp.asarray(merged, kernel.dtype)
+    phases = jnp.einsum("rda,seb,abio->deirso", rows, rows, kernel)
+    height, width, channels = *x.shape[:2], kernel.shape[3]
+    y = conv2d(x, phases.reshape(3, 3, kernel.shape[2], 4 * channels).astype(x.dtype), plan)  # [h, w, 4 o]
+    return y.reshape(height, width, 2, 2, channels).transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, channels)
 
 
 def _of_sum_two(taps: Sequence[float]) -> np.ndarray:
@@ -142,12 +165,12 @@ def _of_sum_two(taps: Sequence[float]) -> np.ndarray:
 
 
 def demodulation(kernel: Float[Array, "k k i o"], styles: Float[Array, " i"]) -> Float[Array, " o"]:
-    """Scale that restores unit variance to each output channel (StyleGAN2, Eq. 3)."""
+    """Computes the scale that restores unit variance to each output channel (StyleGAN2, Eq. 3)."""
     return jax.lax.rsqrt(styles**2 @ jnp.sum(kernel**2, (0, 1)) + 1e-8)
 
 
 def max_pool(x: Float[Array, "h w c"]) -> Float[Array, "h//2 w//2 c"]:
-    """Largest value of each 2x2 tile; an odd last row or column is dropped."""
+    """Takes the largest value of each 2x2 tile; an odd last row or column is dropped."""
     height, width = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
     tiles = [x[i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
     return jnp.maximum(jnp.maximum(tiles[0], tiles[1]), jnp.maximum(tiles[2], tiles[3]))

@@ -30,7 +30,7 @@ LONGEST_CHUNK = 1000
 
 
 class LossTerms(NamedTuple):
-    """What a step minimised; the total is the others times their weights.
+    """The terms that a step minimised; the total is the sum of the others times their weights.
 
     Attributes:
       total: `perceptual + noise_reg_weight * noise_regularizer + latent_dist_reg_weight * latent_distance`.
@@ -46,7 +46,7 @@ class LossTerms(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What is known of a network's latents before anything is observed; the same for all images.
+    """The facts about a network's latents that are known before anything is observed, for all images alike.
 
     Attributes:
       statistics: mean and spread of w.
@@ -77,7 +77,7 @@ class Problem(NamedTuple):
 
 
 class InversionState(NamedTuple):
-    """Everything that changes from step to step: with the key, all that is needed to continue a run.
+    """Everything that changes from step to step. With the key, it is all that is needed to continue a run.
 
     Attributes:
       step: steps done.

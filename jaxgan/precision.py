@@ -1,11 +1,14 @@
-"""The number formats an inversion may compute in, and what keeps float16 from overflow and underflow.
+"""Defines the number formats that an inversion may compute in, and keeps float16 from overflow and underflow.
 
-float32 is what the reference computes in. On GPUs with tensor cores XLA would round the operands of float32 products to
-10 bits of mantissa (TF32) unless told otherwise, so "float32" asks for full products and "tensorfloat32" for those.
-"float16" holds activations and kernels of the large convolutions (synthesis blocks, VGG16) in 16 bits, "bfloat16" those
-of VGG16 only: 8 bits of mantissa in the generator, of which "bfloat16" asks TF32, ended at a LPIPS 6 % above that of
-float32 (experiments/BENCHMARK.md). Sums inside a convolution, styles, demodulation, the image, LPIPS, noise maps, w and
-Adam's moments stay float32. On CPUs TF32 is float32, and 16 bits are emulated: operands are rounded, products and sums
+- "float32" is the format of the reference. On GPUs with tensor cores XLA would round the operands of float32 products
+  to 10 bits of mantissa (TF32), so this precision asks for full products.
+- "tensorfloat32" allows that rounding.
+- "float16" holds activations and kernels of the large convolutions, in the synthesis blocks and in VGG16, in 16 bits.
+- "bfloat16" holds those of VGG16 alone in 16 bits. In the generator its 8 bits of mantissa cost too much quality
+  (experiments/BENCHMARK.md), so the generator computes in TF32.
+
+Sums inside a convolution, styles, demodulation, the image, LPIPS, noise maps, w and Adam's moments stay float32 in all
+of them. CPUs have no TF32 and compute in float32 instead. They emulate 16 bits: operands are rounded, products and sums
 are float32.
 
 References:
@@ -29,11 +32,11 @@ NAMES: tuple[str, ...] = get_args(Precision)
 
 
 class Formats(NamedTuple):
-    """What a precision stands for.
+    """Names the number formats that a precision consists of.
 
     Attributes:
-      generator, vgg: what activations and kernels of the large convolutions are stored in.
-      products: how float32 numbers are multiplied.
+      generator, vgg: the format of activations and kernels of the large convolutions in either network.
+      products: the format in which float32 numbers are multiplied.
     """
 
     generator: str
@@ -50,7 +53,7 @@ FORMATS: dict[Precision, Formats] = {
 
 
 def products(precision: Precision) -> AbstractContextManager:
-    """Functions traced in this context compute float32 products in full, or in TF32 where that is asked for."""
+    """Makes the functions traced in this context compute float32 products as a precision asks, in full or in TF32."""
     return jax.default_matmul_precision(FORMATS[precision].products)
 
 
@@ -59,9 +62,12 @@ def prescale(
 ) -> tuple[Float[Array, "k k i o"], Float[Array, " i"], Float[Array, " o"]]:
     """Brings a modulated convolution into the range of float16.
 
+    Args:
+      kernel, styles: float32 values of any size.
     Returns:
-      The kernel divided by `sqrt(fan_in)` and its largest magnitude per output channel, the styles divided by theirs,
-      and the scale of each output channel that undoes both. The scales are constants to differentiation.
+      Three arrays. The kernel is divided by `sqrt(fan_in)` and by its largest magnitude in each output channel. The
+      styles are divided by their largest magnitude. The scale of each output channel undoes both divisions.
+      Differentiation takes the divisors for constants.
     """
     fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
     of_kernel = jax.lax.stop_gradient(jnp.max(jnp.abs(kernel), (0, 1, 2))) * fan_in**0.5  # [o]
@@ -71,13 +77,16 @@ def prescale(
 
 
 def balance_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` with a backward pass in the middle of float16's range: loss scaling that needs no state.
+    """Moves the backward pass of a function into the middle of float16's range; this is loss scaling without a state.
 
-    A backward pass is linear in what comes in. So that is brought to a largest magnitude of about 1, by a power of two,
-    and what comes out is scaled back; under `jax.vmap` each example by itself.
+    A backward pass is linear in the gradient that enters it. That gradient is multiplied by a power of two which makes
+    its largest magnitude about 1, and the gradient that leaves is divided by the same power. Under `jax.vmap` each
+    example has a power of its own.
 
     Args:
-      function: takes and returns pytrees of float arrays; closes over none.
+      function: takes and returns pytrees of float arrays, and closes over none.
+    Returns:
+      A function of the same values, differentiable in reverse mode.
     """
 
     @jax.custom_vjp
@@ -86,7 +95,7 @@ def balance_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def backward(pullback: Callable, gradient: Any) -> Any:
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(gradient)]))
-        exponent = jnp.clip(-jnp.ceil(jnp.log2(largest)), -100.0, 100.0)  # 100 where all is zero
+        exponent = jnp.clip(-jnp.ceil(jnp.log2(largest)), -100.0, 100.0)  # this is 100 where all is zero
         scale = jnp.ldexp(jnp.float32(1), exponent.astype(jnp.int32))
         result = pullback(jax.tree.map(lambda leaf: leaf * scale, gradient))
         return jax.tree.map(lambda leaf: leaf / scale, result)

@@ -218,7 +218,7 @@ def _pieces(compose: Compose, shape: tuple[int, int, int]) -> list[Degradation]:
 
 
 def _is_one_linear_map(compose: Compose, shape: tuple[int, int, int]) -> bool:
-    """Whether all parts are inverted at once: where one of them needs a spectrum, and all are linear.
+    """Tells whether all parts are inverted at once, as one of them needs a spectrum and all are linear.
 
     Undone one by one, the content of a hole would count as an observation to the part that comes before the mask.
     """

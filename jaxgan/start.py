@@ -1,7 +1,7 @@
-"""Where an inversion begins: a regression on samples of the network guesses w from what was observed.
+"""Guesses the w that an inversion begins with, by a regression on samples of the network.
 
-Samples of the generator are degraded as the photograph was, so that the regression knows what the degradation left to
-be seen. It takes no training, and gives the mean latent where the observation says nothing.
+The samples are degraded as the photograph was, so that the regression knows what the degradation left to be seen. It
+takes no training, and gives the mean latent where the observation says nothing.
 
 References:
   Hoerl & Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems", 1970, Technometrics 12(1); here in
@@ -23,21 +23,22 @@ from jaxgan.degradations import Degradation, observe
 from jaxgan.generator import Generator, as_rgb
 
 SIDE = 16
-"""Images are compared after averaging to so many pixels: colours and pose, not texture."""
+"""The side in pixels to which images are averaged before they are compared; it keeps colours and pose, not texture."""
 
 RIDGE = 0.3
-"""Of the mean squared length of the centred samples, added to the diagonal. 0.1 to 1 differ by less than 0.01 LPIPS."""
+"""The share of the mean squared length of the centred samples that is added to the diagonal; results depend on it
+little."""
 
 AT_ONCE = 16
-"""Samples that are synthesised, or degraded, at once."""
+"""The number of samples that are synthesised, or degraded, at once."""
 
 
 class Samples(NamedTuple):
-    """Images of a network, and the latents they come from.
+    """Images of a network, and the latents that they come from.
 
     Attributes:
-      ws: `[n, w_dim]`.
-      images: RGB with 8 bits, `[n, H, W, 3]`: at 1024x1024 they are many bytes.
+      ws: the latents, `[n, w_dim]`.
+      images: the RGB images `[n, H, W, 3]`, in 8 bits to save memory.
     """
 
     ws: Float[Array, "n w_dim"]
@@ -49,8 +50,8 @@ def draw_samples(generator: Generator, *, samples: int, seed: int = 123, label: 
 
     Args:
       generator: the network.
-      samples: how many.
-      seed, label: as in `latents.w_statistics`.
+      samples: the number of images.
+      seed, label: see `latents.w_statistics`.
     """
     ws = latents.mapped_samples(generator, samples=samples, seed=seed, label=label)
     return Samples(ws, _synthesize(generator, ws, platform=jax.default_backend()))
@@ -71,9 +72,9 @@ def guess(samples: Samples, degradation: Degradation, observed: Float[Array, "h 
     """Predicts w from an observed image.
 
     Args:
-      samples: of the network.
-      degradation: assumed to have made the observed image.
-      observed: in [-1, 1].
+      samples: images of the network and their latents.
+      degradation: the operator assumed to have made the observed image.
+      observed: the observed image in [-1, 1].
     Returns:
       A combination of the samples' latents, shrunk towards their mean.
     """
@@ -86,7 +87,7 @@ def guess(samples: Samples, degradation: Degradation, observed: Float[Array, "h 
         x_mean, w_mean = jnp.mean(x, 0), jnp.mean(samples.ws, 0)
         x, y = x - x_mean[None, :], _reduced(degradation.hide_missing(observed)) - x_mean
         gram = x @ x.T
-        ridge = RIDGE * jnp.trace(gram) / len(x) + 1e-6  # more than nothing even if all samples are the same
+        ridge = RIDGE * jnp.trace(gram) / len(x) + 1e-6  # above zero even if all samples are equal
         coefficients = jnp.linalg.solve(gram + ridge * jnp.eye(len(x)), x @ y)
         return w_mean + coefficients @ (samples.ws - w_mean[None, :])
 

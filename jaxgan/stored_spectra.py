@@ -1,4 +1,4 @@
-"""Spectra on disk: one family per network, task and method, each of a few strengths of the damage.
+"""Reads and writes families of spectra: one family per network, task and method, for a few strengths of the damage.
 
 The package brings those of the embedded network, which stand in where another network or method has none of its own.
 """
@@ -15,23 +15,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxgan import spectra
+from jaxgan import files, spectra
 from jaxgan.errors import UserError
 from jaxgan.spectra import Spectrum
 
 PATH = Path(__file__).parent / "data" / "spectra.json"
-"""Those of the package."""
+"""The file of spectra that the package brings."""
 
 FORMAT = "jaxgan-spectra-1"
 
 
 class Source(NamedTuple):
-    """What a family was measured with.
+    """The network, task and method that a family was measured with.
 
     Attributes:
-      network: `GeneratorConfig.source_sha256`.
-      task: "inpaint", "deblur", ...
-      method: name of the inversion.
+      network: the digest of the network's file, `GeneratorConfig.source_sha256`.
+      task: the name of the task: "inpaint", "deblur", ...
+      method: the name of the way to invert.
     """
 
     network: str
@@ -43,16 +43,16 @@ class Family(NamedTuple):
     """Spectra of one source, which share their colours.
 
     Attributes:
-      strengths: of the damage, positive and rising: sigma over the picture's width for a blur, 1 where a task has one
-        strength.
-      spectra: one per strength.
+      strengths: the strengths of the damage, positive and rising. That of a blur is sigma over the picture's width; a
+        task of one strength has 1.
+      spectra: one spectrum per strength.
     """
 
     strengths: tuple[float, ...]
     spectra: tuple[Spectrum, ...]
 
     def at(self, strength: float) -> Spectrum:
-        """Interpolates in the logarithm of the strength; beyond the first and the last, these are taken."""
+        """Interpolates in the logarithm of the strength; beyond the first or the last one, its spectrum is taken."""
         position = np.interp(math.log(strength), np.log(self.strengths), np.arange(len(self.strengths)))
         below = min(int(position), max(len(self.strengths) - 2, 0))
         above = min(below + 1, len(self.strengths) - 1)
@@ -63,21 +63,21 @@ class Library(NamedTuple):
     """All families of a file.
 
     Attributes:
-      embedded: the network (and method) whose families stand in for those that are missing.
-      families: by source.
+      embedded: the source whose network and method stand in where families are missing.
+      families: each family under its source.
     """
 
     embedded: tuple[str, str]
     families: dict[Source, Family]
 
     def find(self, task: str, *, network: str | None = None, method: str | None = None) -> Family | None:
-        """The family of a task: that of the network and method, else that of the embedded network.
+        """Finds the family of a task for a network and method, or else that of the embedded network.
 
         Args:
-          task: its name.
-          network, method: None for those that are embedded.
+          task: the name of the task.
+          network, method: see `Source`; None stands for those that are embedded.
         Returns:
-          None if the task has none at all.
+          The family, or None if the task has none at all.
         """
         own = Source(network or self.embedded[0], task, method or self.embedded[1])
         return self.families.get(own) or self.families.get(Source(self.embedded[0], task, self.embedded[1]))
@@ -86,10 +86,10 @@ class Library(NamedTuple):
 def measure_family(
     pairs: Mapping[float, tuple[Float[np.ndarray, "n h w 3"], Float[np.ndarray, "n h w 3"]]],
 ) -> Family:
-    """Measures a family.
+    """Measures the spectra of a family.
 
     Args:
-      pairs: for each strength the truths and their reconstructions, as for `spectra.measure_spectrum`.
+      pairs: for each strength the truths and their reconstructions, see `spectra.measure_spectrum`.
     """
     strengths = tuple(sorted(pairs))
     truths, reconstructions = (np.concatenate([pairs[s][i] for s in strengths]) for i in (0, 1))
@@ -98,10 +98,10 @@ def measure_family(
 
 
 def load(path: str | os.PathLike[str] = PATH) -> Library:
-    """Reads a file of `save`.
+    """Reads a file that `save` wrote.
 
     Raises:
-      UserError: it is none.
+      UserError: the file is missing, or holds something else.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -114,7 +114,7 @@ def load(path: str | os.PathLike[str] = PATH) -> Library:
 
 
 def save(path: str | os.PathLike[str], library: Library) -> None:
-    """Writes families as JSON, their moments with five digits."""
+    """Writes families as JSON, with five digits of each moment."""
     entries = []
     for source, family in sorted(library.families.items()):
         moments = {
@@ -125,7 +125,7 @@ def save(path: str | os.PathLike[str], library: Library) -> None:
         entries.append({"source": source._asdict(), "strengths": family.strengths, "colours": colours, **moments})
     content = {"format": FORMAT, "embedded": library.embedded}
     lines = ",\n".join(json.dumps(entry) for entry in entries)
-    Path(path).write_text(json.dumps(content)[:-1] + f', "families": [\n{lines}\n]}}\n')
+    files.write_text(path, json.dumps(content)[:-1] + f', "families": [\n{lines}\n]}}\n')
 
 
 def _family(entry: dict) -> Family:

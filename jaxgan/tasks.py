@@ -1,4 +1,4 @@
-"""The tasks of this project: what is observed of an image in each, unless one asks for something else.
+"""Names the tasks of this project, and makes the damage and the degradation that each of them undoes by default.
 
 References:
   Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Table 1, arXiv 2302.06733 (levels).

@@ -1,8 +1,8 @@
 """Extends values into holes as a spline in tension: smooth where it leaves the known pixels, taut far from them.
 
 In thin holes the spline is nearly biharmonic, and goes on with the slope that the known values have; in wide ones it is
-nearly harmonic, and does not swing over. It minimises `|L r|^2 + |D r|^2 / length^2`, D the differences of neighbours
-and `L = D'D`, which is zero beyond the border of the picture.
+nearly harmonic, and does not swing over. It minimises `|L r|^2 + |D r|^2 / length^2`, where D takes the differences of
+neighbours inside the picture and `L = D'D`.
 
 References:
   Schweikert, "An Interpolation Curve Using a Spline in Tension", 1966, J. Math. Phys. 45.
@@ -21,14 +21,14 @@ from scipy.sparse import linalg
 from jaxgan import membrane
 
 LENGTH = 0.029
-"""Over which tension takes over, as a share of the side of the square that the generator sees."""
+"""The length over which tension takes over, as a share of the side of the square that the generator sees."""
 
 LARGEST_SOLVE = 220_000
-"""Pixels of a hole up to which the equations are solved: at 90,000 in 3 s and 0.2 GB, and both grow a little faster."""
+"""The most pixels of a hole for which the equations are solved; time and memory grow faster than the hole."""
 
 
 def is_solved(hole: Bool[np.ndarray, "H W"]) -> bool:
-    """Whether `fill` computes the spline in a hole; one that is larger gets its harmonic part, the membrane, alone."""
+    """Tells whether `fill` computes the spline in a hole; a larger hole gets only the harmonic part, the membrane."""
     return int(np.count_nonzero(hole)) <= LARGEST_SOLVE
 
 
@@ -38,11 +38,11 @@ def fill(
     """Extends known values into the holes.
 
     Args:
-      values: what is under the holes does not matter.
+      values: the channels of a picture; the values in the holes are ignored.
       hole: True where a value is to be found; several holes are independent if 4 or more pixels lie between them.
-      length: in pixels; see `LENGTH`.
+      length: the length in pixels over which tension takes over, above 0; see `LENGTH`.
     Returns:
-      A copy of `values`, equal outside the holes, of the same dtype.
+      A copy of `values` that differs from it in the holes only.
     Raises:
       ValueError: the shapes differ, `length` is not positive, or the holes cover everything.
     """
@@ -71,7 +71,7 @@ class Extension(NamedTuple):
     Attributes:
       inside: the pixels of the hole, counted row by row.
       around: the known pixels that they depend on.
-      extend: from the values of the latter, `[around, C]`, to those of the former, `[inside, C]`.
+      extend: a function from the values around the hole, `[around, C]`, to those inside, `[inside, C]`.
     """
 
     inside: Int[np.ndarray, " inside"]
@@ -83,17 +83,16 @@ def extension(hole: Bool[np.ndarray, "H W"], length: float) -> Extension:
     """Factorises the equations of a hole, which takes time and memory for its own pixels, not for the picture's.
 
     Args:
-      hole: as for `fill`; some of it is to be left.
-      length: as for `fill`.
+      hole, length: see `fill`; at least one pixel must be known.
     """
     inside = np.flatnonzero(hole)
     near = _with_neighbours(inside, hole.shape)
-    reach = _with_neighbours(near, hole.shape)  # an equation reaches two pixels far
+    reach = _with_neighbours(near, hole.shape)  # an equation reaches pixels at a distance of two
     laplacian = _laplacian(near, reach, hole.shape)
     rows = laplacian[np.searchsorted(near, inside)]
     equations = (rows[:, np.searchsorted(reach, near)] @ laplacian + rows / length**2).tocsc()
     is_inside = np.isin(reach, inside, assume_unique=True)
-    # Symmetric and positive definite: no pivoting is needed, and an ordering for symmetric matrices fills in least.
+    # The matrix is symmetric and positive definite: it needs no pivoting, and a symmetric ordering fills in least.
     factors = linalg.splu(
         equations[:, is_inside], permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True}
     )
@@ -102,7 +101,7 @@ def extension(hole: Bool[np.ndarray, "H W"], length: float) -> Extension:
 
 
 def _neighbours(pixels: np.ndarray, shape: tuple[int, int]) -> list[tuple[np.ndarray, int]]:
-    """For each direction, whether the pixels have a neighbour there, and how far away it is counted."""
+    """Lists for each direction which pixels have a neighbour there, and the distance to it in the flat array."""
     rows, columns = np.divmod(pixels, shape[1])
     return [
         (rows > 0, -shape[1]),
@@ -117,7 +116,7 @@ def _with_neighbours(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _laplacian(pixels: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Rows of the positive semidefinite 5-point Laplacian: the number of neighbours, and -1 for each of them."""
+    """Builds rows of the positive semidefinite 5-point Laplacian: the number of neighbours, and -1 for each of them."""
     number = np.arange(len(pixels))
     rows, targets, values = [number], [pixels], [np.zeros(len(pixels))]
     for has, step in _neighbours(pixels, shape):

@@ -1,4 +1,4 @@
-"""The convolutional trunk of VGG16.
+"""Defines the convolutional trunk of VGG16.
 
 References:
   Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014, Table 1 (D),
@@ -18,16 +18,16 @@ from jaxgan import ops
 from jaxgan.convolutions import Plan, conv2d
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-"""Channels and number of 3x3 convolutions of each stage; 2x2 max pooling lies between stages."""
+"""The channels and the number of 3x3 convolutions of each stage; 2x2 max pooling lies between stages."""
 
 
 class Convolution(nnx.Module):
-    """3x3 convolution with bias, zero padding 1."""
+    """A 3x3 convolution with bias and zero padding 1."""
 
     plan: Plan | None = None  # see `convolutions.prepare`
 
     def __init__(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
-        scale = math.sqrt(2 / (9 * in_channels))  # He et al. 2015, arXiv 1502.01852: keeps the variance through ReLU
+        scale = math.sqrt(2 / (9 * in_channels))  # it keeps the variance through ReLU: He et al. 2015, arXiv 1502.01852
         self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (3, 3, in_channels, out_channels)))
         self.bias = nnx.Param(jnp.zeros(out_channels))
 
@@ -37,7 +37,7 @@ class Convolution(nnx.Module):
 
 
 class VGG16(nnx.Module):
-    """VGG16 up to its last convolution; the fully connected layers are left out."""
+    """The network VGG16 up to its last convolution, without the fully connected layers."""
 
     def __init__(self, *, rngs: nnx.Rngs):
         in_channels = 3
@@ -47,10 +47,11 @@ class VGG16(nnx.Module):
                 in_channels = channels
 
     def __call__(self, image: Float[Array, "h w 3"]) -> dict[str, Float[Array, "_ _ _"]]:
-        """Features after the last ReLU of each stage, in the format of the image.
+        """Computes the features after the last ReLU of each stage, in the number format of the image.
 
         Args:
-          image: normalised as the weights expect (see `lpips.normalize_image`), at least 16 pixels high and wide.
+          image: an image with sides of 16 pixels or more, normalised as the weights expect (see
+            `lpips.normalize_image`).
         Returns:
           "relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3": `[h / 2^k, w / 2^k, channels]`, rounded down.
         """

@@ -73,7 +73,7 @@ def test_all_names_what_there_is():
     for name in jaxgan.__all__:
         assert getattr(jaxgan, name).__doc__, name
     public = {name for name, value in vars(jaxgan).items() if not name.startswith("_") and not inspect.ismodule(value)}
-    assert public == set(jaxgan.__all__)
+    assert public == {name for name in jaxgan.__all__ if not inspect.ismodule(getattr(jaxgan, name))}
 
 
 @pytest.mark.parametrize("module", MODULES)

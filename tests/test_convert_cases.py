@@ -47,7 +47,7 @@ def test_without_filter_kernels_they_are_those_of_the_paper():
 def test_networks_without_a_dict_around_them():
     for file in ("bare_generator.pkl", "pti_tuned_generator.pt"):
         assert found(file).format == "stylegan2-ada-pytorch" and found(file).weights()
-        with pytest.raises(ConversionError, match="describes itself; leave --like away"):
+        with pytest.raises(ConversionError, match="describes itself; leave --like out"):
             found(file, like=CASES)
 
 
@@ -60,7 +60,7 @@ def test_tensorflow_networks_alone():
     control = found("control_tf_tuple.pkl")
     for file in ("tf_gs_alone.pkl", "tf_none_none_gs.pkl"):
         assert_same(found(file), control)
-        with pytest.raises(ConversionError, match="there is no network G; the file holds Gs: leave --which away"):
+        with pytest.raises(ConversionError, match="there is no network G; the file holds Gs: leave --which out"):
             found(file, which="g")
 
 
@@ -131,7 +131,7 @@ def test_networks_that_are_not_square_are_named():
 
 def test_other_projects_choose_between_their_generators():
     """BasicSR's file has one, genforce's two of equal numbers."""
-    with pytest.raises(ConversionError, match="holds params_ema: leave --which away"):
+    with pytest.raises(ConversionError, match="holds params_ema: leave --which out"):
         found("basicsr_names.pth", which="g")
     assert_same(found("genforce_names.pth"), found("genforce_names.pth", which="g"))
     assert dataclasses.replace(found("basicsr_names.pth").config, channel_base=1, channel_max=1) == dataclasses.replace(

@@ -49,7 +49,7 @@ def test_which_chooses_the_network(file):
 
 def test_files_that_describe_themselves_need_no_example(tmp_path):
     for file in ("ada_tiny.pkl", "rosinality_tiny.pt"):
-        with pytest.raises(ConversionError, match="leave --like away"):
+        with pytest.raises(ConversionError, match="leave --like out"):
             stylegan2.find(REFERENCE / file, like=tmp_path)
     with pytest.raises(ConversionError, match="there is no StyleGAN2 generator g among"):
         stylegan2.find(REFERENCE / "rosinality_tiny.pt", which="g")

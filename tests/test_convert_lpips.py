@@ -93,7 +93,7 @@ def test_torchscript_by_shape_and_order(weights, tmp_path):
     format_name, found = lpips.read(path)
     assert format_name == "nvidia-torchscript"
     _same(found, weights)
-    with pytest.raises(ConversionError, match="leave --lin away"):
+    with pytest.raises(ConversionError, match="leave --lin out"):
         lpips.read(path, path)
 
 

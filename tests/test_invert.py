@@ -394,7 +394,7 @@ def test_mistakes_are_one_line_and_leave_nothing(line, unusable, crop, tiny_netw
     ("resolution", "channels", "said"),
     [
         (8, 3, "net makes images of 8x8 pixels; expected 16x16 or more."),
-        (16, 1, "net makes grey images; to give colours to a picture takes a network of 3 channels."),
+        (16, 1, "net makes grey images; colorize needs a network of 3 channels."),
     ],
 )
 def test_a_network_of_an_unsupported_kind_fails_before_a_folder_appears(
@@ -432,7 +432,7 @@ def test_a_label_decides_where_the_inversion_begins(arguments, classes_and_alpha
         said[label] = succeed(*command, "--label", label, "--output", tmp_path / str(label))
         assert record(tmp_path / str(label))["settings"]["networks"]["label"] == label
     said[None] = succeed(*command, "--output", tmp_path / "all")
-    assert "knows 3 classes and begins at their mean; --label N takes one." in said[None]
+    assert "knows 3 classes and begins at their mean; --label N chooses one." in said[None]
     assert not any("classes" in said[label] for label in (1, 2))
     pictures = [contents(tmp_path / name)["reconstruction.png"] for name in ("1", "2", "all")]
     assert len(set(pictures)) == 3
@@ -502,11 +502,11 @@ def test_defaults_in_the_help_are_those_of_every_task(help_text):
         ("latent_space", "One latent for all layers, or one per layer."),
         ("noise_reg_weight", "Weight that keeps the noise maps white."),
     ):
-        (told,) = re.findall(rf"{re.escape(sentence)} Default: (\S+)\. \(default", help_text)
+        (told,) = re.findall(rf"{re.escape(sentence)} \(default: (\S+)\)", help_text)
         for task in TASKS:
             default = getattr(jaxgan.InversionConfig.for_task(task), field)
             assert told == default if isinstance(default, str) else float(told) == default, (field, task)
-    (told,) = re.findall(r"from the mean latent\. Default: (.*?)\. \(default", help_text)
+    (told,) = re.findall(r"from the mean latent\. \(default: (.*?)\)", help_text)
     weights = dict.fromkeys(TASKS, float(told.rsplit("else ", 1)[1]))
     weights |= {task: float(weight) for weight, task in re.findall(r"([\d.]+) for (\w+)", told)}
     assert weights == {task: jaxgan.InversionConfig.for_task(task).latent_dist_reg_weight for task in TASKS}

@@ -9,7 +9,7 @@ import pytest
 from parity import nhwc, relative_error
 
 from jaxgan import losses, ops
-from jaxgan.convolutions import conv2d
+from jaxgan.convolutions import Plan, conv2d
 
 RNG = np.random.default_rng(0)
 TAPS = (1.0, 3.0, 3.0, 1.0)
@@ -149,6 +149,22 @@ def test_noise_regularizer_equals_the_reference(resample, key):
     assert relative_error(value, resample[f"{key}_out"][0]) < 2e-6  # a sum of squares of small means; seen: 4e-7
     cotangent = resample[f"{key}_cot"][0]
     assert relative_error(gradient * cotangent, resample[f"{key}_grad_noise"]) < 2e-6
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 5e-6), (jnp.float16, 1e-2)])
+def test_a_filter_merged_into_the_kernel_changes_nothing(dtype, tolerance):
+    """GPUs do so where channels are few; the pixels at the border included, forwards and backwards."""
+    x, kernel = (jnp.asarray(RNG.normal(size=shape), jnp.float32) for shape in [(5, 6, 3), (3, 3, 3, 4)])
+    plan = Plan("cuda", 1, None)
+    assert plan.merges_filters(kernel.shape) and not plan.merges_filters((3, 3, 512, 128))
+
+    def both(plan):
+        function = lambda x, kernel: ops.up_conv2d(x, kernel, TAPS, plan)  # noqa: E731
+        y, pullback = jax.vjp(function, x.astype(dtype), kernel)
+        return y, *pullback(jnp.cos(jnp.arange(y.size).reshape(y.shape)).astype(dtype))
+
+    for ours, plain in zip(both(plan), both(None), strict=True):
+        assert ours.shape == plain.shape and relative_error(ours, plain) < tolerance
 
 
 def test_up_conv2d_on_a_hand_case():

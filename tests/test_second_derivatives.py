@@ -56,9 +56,12 @@ def check(whole_loss, at, *fixed):
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["unprepared", "cpu"])
+@pytest.fixture(scope="module", params=["unprepared", "cpu", "cuda"])
 def prepared(request):
-    return (lambda network: network) if request.param == "unprepared" else partial(prepare, platform="cpu", batch=1)
+    """A network that is prepared for a GPU computes the same on a CPU, with other derivatives."""
+    if request.param == "unprepared":
+        return lambda network: network
+    return partial(prepare, platform=request.param, batch=1)
 
 
 @pytest.fixture(scope="module")

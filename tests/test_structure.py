@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("jaxgan", "convert", "experiments")
 ORDER = (
     ("commands",),
-    ("experiments.studies", "experiments.bench"),
+    ("experiments.studies", "experiments.bench", "experiments.docs"),
     ("experiments.measure",),
     ("experiments.restore",),
     ("experiments.runs",),

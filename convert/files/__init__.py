@@ -1,1 +1,1 @@
-"""Containers of arrays, read and written."""
+"""Reads and writes containers of arrays."""

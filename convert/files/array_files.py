@@ -13,7 +13,7 @@ from convert.files import file_kinds
 from convert.files.torch_tensors import CheckpointFileError
 
 MAX_EXPANSION = 2
-"""A compressed .npz of float32 weights shrinks by a tenth; far more is a zip bomb."""
+"""The largest ratio of compression; float32 weights shrink little, and a file that shrinks far more is a zip bomb."""
 
 SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": ml_dtypes.bfloat16, "BOOL": "?"}
 SAFETENSORS_TYPES |= {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"}
@@ -24,7 +24,7 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the arrays of `numpy.savez` or `savez_compressed`.
 
     Raises:
-      CheckpointFileError: damaged, an array of objects, or one that claims another size than it has.
+      CheckpointFileError: the file is damaged, or an array holds objects or claims another size than it has.
     """
     size = os.path.getsize(path)
     try:
@@ -60,7 +60,7 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads a .safetensors file.
 
     Raises:
-      CheckpointFileError: damaged, or a tensor is of a type that NumPy lacks.
+      CheckpointFileError: the file is damaged, or a tensor has a type that NumPy lacks.
     """
     import safetensors
 

@@ -1,4 +1,4 @@
-"""Which kind of checkpoint a file is, told by its content."""
+"""Recognises kinds of checkpoint files by their content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def recognise(path: str | os.PathLike) -> Kind:
     """Tells by its content what kind of checkpoint a file is.
 
     Raises:
-      CheckpointFileError: missing, a directory, empty, a text or HTML page, a Git LFS pointer, or nothing known.
+      CheckpointFileError: the file is missing or empty, or it is a directory, a text or HTML page, a Git LFS pointer or
+        nothing known.
     """
     path = Path(path)
     try:
@@ -54,7 +55,7 @@ def recognise(path: str | os.PathLike) -> Kind:
 
 @contextmanager
 def opened_zip(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
-    """The archive, with errors under its name."""
+    """Opens a zip archive, and puts its name before errors."""
     with named(path):
         try:
             archive = zipfile.ZipFile(path)
@@ -66,7 +67,7 @@ def opened_zip(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def named(path: str | os.PathLike) -> Iterator[None]:
-    """Puts the file's name before the errors that lack it."""
+    """Puts the file's name before errors that lack it."""
     try:
         yield
     except UserError as error:

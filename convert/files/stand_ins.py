@@ -1,4 +1,4 @@
-"""Stand-ins for the classes that a checkpoint names: they keep what is read from a file and run nothing of it.
+"""Defines stand-ins for the classes that a checkpoint names; they keep the data of a file and run nothing of it.
 
 A class that this project does not know becomes an `Opaque`: its arguments and contents are dropped, so that a
 discriminator of foreign parts does not hide the generator beside it. If it is a module of PyTorch, its arrays are kept.
@@ -18,7 +18,7 @@ from jaxgan.pickles import Globals, brief
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Module:
-    """A module of PyTorch: the name of its class and its `__dict__`."""
+    """A module of PyTorch, with the name of its class and its `__dict__`."""
 
     class_name: str
     state: dict[str, Any]
@@ -33,7 +33,7 @@ class Module:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The module's own parameters and buffers; those that are None left out."""
+        """The module's own parameters and buffers, without those that are None."""
         return {**self._entries("_parameters", np.ndarray), **self._entries("_buffers", np.ndarray)}
 
     def _entries(self, name: str, kind: type) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Module:
 
 
 class Opaque(Module):
-    """An object of an unknown class, or what an unknown function would return; `class_path` is its full name."""
+    """An object of an unknown class, or the result of an unknown function; `class_path` is the full name of either."""
 
     class_path = ""
 
@@ -82,7 +82,7 @@ class Opaque(Module):
 
 
 class TensorflowNetwork:
-    """A `dnnlib.tflib.network.Network`: its pickled state, a dict."""
+    """Stands for a `dnnlib.tflib.network.Network`, and keeps its pickled state, a dict."""
 
     state: dict[str, Any]
 
@@ -96,7 +96,7 @@ class TensorflowNetwork:
 
 
 class EasyDict(dict):
-    """`dnnlib.util.EasyDict`, empty as it is pickled."""
+    """Stands for a `dnnlib.util.EasyDict`, which is pickled empty."""
 
     def __new__(cls) -> EasyDict:
         return super().__new__(cls)
@@ -110,11 +110,11 @@ class EasyDict(dict):
 
 
 class ScriptObject:
-    """An instance of a class defined inside a TorchScript archive; the attributes lie in `vars()`."""
+    """An instance of a class defined inside a TorchScript archive; `vars()` returns its attributes."""
 
 
 class ScriptGlobals(dict):
-    """Allow-list of a TorchScript archive: every class of its own (`__torch__.*`) becomes an empty `ScriptObject`."""
+    """An allow-list of a TorchScript archive: its own classes (`__torch__.*`) become empty `ScriptObject`s."""
 
     def __missing__(self, key: tuple[str, str]) -> type:
         if key[0] != "__torch__" and not key[0].startswith("__torch__."):
@@ -123,16 +123,16 @@ class ScriptGlobals(dict):
 
 
 HARMLESS = ("argparse", "collections", "datetime", "decimal", "enum", "functools", "pathlib", "random", "types", "uuid")
-"""Modules of Python's library that trainings keep in checkpoints: what is named of them becomes `Inert`."""
+"""Modules of Python's library that trainings keep in checkpoints; objects of them become `Inert`."""
 HARMLESS_BUILTINS = ("bytearray", "complex", "frozenset", "getattr", "object", "range", "slice", "type")
 REFUSED = sys.stdlib_module_names | {"__builtin__", "commands", "copy_reg", "nt", "posix"}
-"""Python's other modules: no network needs them, and attacks do."""
+"""Python's other modules, which no network needs, but attacks do."""
 MAX_CLASSES = 1_000
-"""Unknown names of a file; EfficientNet, which projected GANs keep, has some twenty."""
+"""The most unknown names of a file; EfficientNet, which projected GANs keep, has some twenty."""
 
 
 class ForgivingGlobals(dict):
-    """Allow-list of networks: names of other projects become `Opaque`, those of Python's library are refused."""
+    """An allow-list of networks: names of other projects become `Opaque`, those of Python's library are refused."""
 
     def __missing__(self, key: tuple[str, str]) -> type:
         module, name = key
@@ -146,5 +146,5 @@ class ForgivingGlobals(dict):
 
 
 def forgiving(known: Globals) -> ForgivingGlobals:
-    """A new list for one file: it grows with the names that the file has."""
+    """Makes a new list for one file, which grows with the names that the file has."""
     return ForgivingGlobals(known)

@@ -31,7 +31,7 @@ from convert.files.torch_tensors import (
 from jaxgan.pickles import Globals, brief
 
 MAX_MODULES = 5_000
-"""A module may be shared, so that a small file could describe an exponential tree; a 1024x1024 generator has 80."""
+"""The most modules of a file. A module may be shared, so that a small file could describe an exponential tree."""
 
 
 def read_snapshot(path: str | os.PathLike) -> Any:
@@ -41,7 +41,7 @@ def read_snapshot(path: str | os.PathLike) -> Any:
       Usually {"G_ema": Module, "G": Module, "D": Module, ...}, or (G, D, Gs), each a TensorflowNetwork; tensors are
       NumPy arrays.
     Raises:
-      CheckpointFileError: truncated, damaged, or the file names a global that such snapshots do not need.
+      CheckpointFileError: the file is truncated or damaged, or names a global that such snapshots do not need.
     """
     with _opened(path) as file:
         return load_pickle(file, forgiving(NETWORK_GLOBALS))
@@ -65,7 +65,7 @@ def read_tensors(path: str | os.PathLike) -> Any:
 
 
 def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads the arrays of a TorchScript archive: those of its modules, in order, then its constants.
+    """Reads the arrays of a TorchScript archive, first those of its modules in order, then its constants.
 
     Returns:
       {"features.conv1.weight": array, ..., "constants.0": array}
@@ -88,23 +88,23 @@ def read_torchscript(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def flat_arrays(value: Any) -> dict[str, np.ndarray]:
-    """The arrays inside modules, script objects, dicts and lists, under dotted names, as a state dict has them."""
+    """Collects the arrays inside modules, script objects, dicts and lists under dotted names, as in a state dict."""
     return {name: leaf for name, leaf in _walk(value) if isinstance(leaf, np.ndarray)}
 
 
 def named_modules(module: Module) -> dict[str, Module]:
-    """{"": module, "mapping": ..., "synthesis.b4": ...}"""
+    """Returns {"": module, "mapping": ..., "synthesis.b4": ...}."""
     return {name: leaf for name, leaf in _walk(module) if isinstance(leaf, Module)}
 
 
 def networks(value: Any) -> dict[str, Module]:
-    """The outermost modules, by dotted name: {"G_ema": ..., "D": ...}, or {"": ...} for one alone."""
+    """Returns the outermost modules by dotted name: {"G_ema": ..., "D": ...}, or {"": ...} for one alone."""
     modules = {name: node for name, node in _walk(value, whole=False) if isinstance(node, Module)}
     return {name: node for name, node in modules.items() if node.state or not isinstance(node, Opaque)}
 
 
 def unknown_name(value: Any) -> str | None:
-    """Full name of the first class or function of an unknown project inside, if it is no module with arrays."""
+    """Returns the full name of the first unknown class or function inside that is no module with arrays, or None."""
     for _, node in _walk(value):
         if isinstance(node, Opaque) and not node.state:
             return node.class_path
@@ -114,7 +114,7 @@ def unknown_name(value: Any) -> str | None:
 
 
 def _walk(root: Any, *, whole: bool = True) -> Iterator[tuple[str, Any]]:
-    """Every node with its dotted name, depth first; iterative, since a file may nest as deeply as it likes.
+    """Yields every node with its dotted name, depth first, without recursion, since a file may nest without limit.
 
     Without `whole`, modules are not entered.
     """
@@ -137,7 +137,7 @@ def _walk(root: Any, *, whole: bool = True) -> Iterator[tuple[str, Any]]:
 
 
 def _reconstruct_module(meta: Any) -> Module:
-    """`torch_utils.persistence._reconstruct_persistent_obj` without the source text in `meta["module_src"]`."""
+    """Does as `torch_utils.persistence._reconstruct_persistent_obj`, but ignores the source text in the file."""
     if not isinstance(meta, dict) or meta.get("type") != "class":
         raise CheckpointFileError("a persistent object is not described by a dict of type 'class'.")
     class_name, state = meta.get("class_name"), meta.get("state")
@@ -147,14 +147,14 @@ def _reconstruct_module(meta: Any) -> Module:
 
 
 def _load_storage(data: bytes) -> np.ndarray:
-    """`torch.storage._load_from_bytes`: a legacy stream of one storage."""
+    """Stands for `torch.storage._load_from_bytes`, which reads a legacy stream of one storage."""
     if not isinstance(data, bytes):
         raise CheckpointFileError("a storage is not given as bytes.")
     return read_storage(data)
 
 
 def _set(items: Any = ()) -> set:
-    """`builtins.set`, which protocol 3 names; those of modules are empty or hold a few names."""
+    """Stands for `builtins.set`, which protocol 3 names; the sets of modules are empty or hold a few names."""
     if not isinstance(items, (list, tuple)) or len(items) > 64 or not all(isinstance(item, str) for item in items):
         raise CheckpointFileError("a set is made of something else than a few words.")
     return set(items)
@@ -173,14 +173,14 @@ NETWORK_GLOBALS = {
 
 @contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[io.BufferedIOBase]:
-    """The file, with errors under its name."""
+    """Opens a file, and puts its name before errors."""
     recognise(path)
     with open(path, "rb") as file, named(path):
         yield file
 
 
 def _zip_root(archive: zipfile.ZipFile) -> str:
-    """The single folder all entries lie in, which is named after the file as it was saved."""
+    """Finds the single folder that all entries lie in; it is named after the file as it was saved."""
     pickles = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise CheckpointFileError(

@@ -1,4 +1,4 @@
-"""Tensors and storages of PyTorch's two containers, read as NumPy arrays by an allow-list unpickler.
+"""Reads tensors and storages of PyTorch's two containers as NumPy arrays, by an allow-list unpickler.
 
 A storage is a flat run of numbers, a tensor a strided window on one. Both containers pickle the tensors and refer to
 the storages by persistent id; the legacy stream appends the numbers, the zip keeps them in `data/KEY`.
@@ -65,7 +65,7 @@ class Inert:
 
 
 class StateDict(OrderedDict):
-    """`collections.OrderedDict`, empty as PyTorch pickles it. Attributes (`_metadata`) would hide methods: dropped."""
+    """Stands for an empty `collections.OrderedDict`; its attributes are dropped, as they would hide methods."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def rebuild_tensor(
     hooks: Any = None,
     metadata: Any = None,
 ) -> np.ndarray:
-    """`torch._utils._rebuild_tensor_v2`: a read-only view of `storage`, so that sharing and late filling both work."""
+    """Stands for `torch._utils._rebuild_tensor_v2`; a read-only view lets sharing and late filling both work."""
     if not isinstance(size, tuple) or not isinstance(stride, tuple) or not len(size) == len(stride) <= MAX_RANK:
         raise CheckpointFileError("a tensor has another number of strides than of dimensions, or too many.")
     numbers = (offset, *size, *stride)
@@ -112,17 +112,17 @@ def rebuild_tensor(
 
 
 def rebuild_parameter(data: np.ndarray, requires_grad: bool = True, hooks: Any = None) -> np.ndarray:
-    """`torch._utils._rebuild_parameter`: a parameter is its tensor."""
+    """Stands for `torch._utils._rebuild_parameter`; a parameter is its tensor."""
     return data
 
 
 def rebuild_old_tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:
-    """`torch._utils._rebuild_tensor`, which PyTorch wrote before version 0.4."""
+    """Stands for `torch._utils._rebuild_tensor`, which PyTorch wrote before version 0.4."""
     return rebuild_tensor(storage, offset, size, stride)
 
 
 def rebuild_parameter_with_state(data: np.ndarray, requires_grad: bool, hooks: Any, state: Any) -> np.ndarray:
-    """`torch._utils._rebuild_parameter_with_state`: a parameter with attributes, which are dropped."""
+    """Stands for `torch._utils._rebuild_parameter_with_state`; the attributes of the parameter are dropped."""
     return data
 
 
@@ -144,7 +144,7 @@ TENSOR_GLOBALS: Globals = {
 def load_pickle(
     file: io.BufferedIOBase, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None
 ) -> Any:
-    """`pickles.load` with the errors of this package.
+    """Loads a pickle with the errors of this package.
 
     Raises:
       CheckpointFileError: the pickle is truncated, damaged, claims more than it has, or names a refused global.
@@ -157,15 +157,15 @@ def load_pickle(
 
 
 def read_legacy(file: io.BufferedIOBase, allowed: Globals) -> Any:
-    """Reads what `torch.save` wrote before version 1.6: five pickles, then per storage an int64 count and raw numbers.
+    """Reads a stream that `torch.save` wrote before version 1.6: five pickles, then a count and numbers per storage.
 
     Args:
-      file: seekable, at the start of the stream.
-      allowed: the globals the object may name.
+      file: a seekable file at the start of the stream.
+      allowed: the globals that the object may name.
     Returns:
       The object, with arrays for tensors and 1-D arrays for bare storages.
     Raises:
-      CheckpointFileError: not such a stream, truncated, or a refused global.
+      CheckpointFileError: the file is no such stream, is truncated, or names a refused global.
     """
     _read_header(file)
     start = file.tell()
@@ -179,7 +179,7 @@ def read_legacy(file: io.BufferedIOBase, allowed: Globals) -> Any:
         key, dtype, count = _parse_storage_id(pid)
         if key not in storages:
             _check_budget(storages, count * dtype.itemsize, total)
-            storages[key] = np.zeros(count, dtype)  # filled below: its numbers follow the pickles
+            storages[key] = np.zeros(count, dtype)  # it is filled below, as its numbers follow the pickles
         if storages[key].shape != (count,) or storages[key].dtype != dtype:
             raise CheckpointFileError(f"storage {key} is described in two ways.")
         return storages[key]
@@ -200,7 +200,7 @@ def read_storage(data: bytes) -> np.ndarray:
     """Reads a legacy stream of one bare storage, as snapshots nest them, as a view on its bytes.
 
     Raises:
-      CheckpointFileError: not such a stream, truncated, or a refused global.
+      CheckpointFileError: the data are no such stream, are truncated, or name a refused global.
     """
     file = io.BytesIO(data)
     _read_header(file)
@@ -229,7 +229,7 @@ def read_zip(archive: zipfile.ZipFile, entry: str, folder: str, allowed: Globals
     Raises:
       CheckpointFileError: an entry is missing, compressed or damaged, or a global is refused.
     """
-    total = _bytes_of(archive)  # the sum of the entries' sizes may be any number: they may overlap
+    total = _bytes_of(archive)  # entries may overlap, so the sum of their sizes may be any number
     storages: dict[str, np.ndarray] = {}
 
     def persistent_load(pid: Any) -> np.ndarray:
@@ -253,7 +253,7 @@ def _bytes_of(archive: zipfile.ZipFile) -> int:
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The bytes of a zip entry. PyTorch never compresses: refusing that keeps sizes within the file's."""
+    """Reads the bytes of a zip entry; compressed ones, which PyTorch never writes, are refused to limit sizes."""
     try:
         info = archive.getinfo(name)
         if info.file_size > _bytes_of(archive):
@@ -268,7 +268,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _parse_storage_id(pid: Any) -> tuple[str, np.dtype, int]:
-    """("storage", type, key, location, count, None): a view of another storage (before PyTorch 0.4) has no None."""
+    """Parses ("storage", type, key, location, count, None); a view of a storage (before PyTorch 0.4) has no None."""
     if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or (len(pid) == 6 and pid[5]):
         raise CheckpointFileError(f"unknown reference {brief(pid)!r}; expected a storage.")
     _, kind, key, _, count = pid[:5]

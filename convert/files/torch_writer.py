@@ -19,8 +19,8 @@ def write_state_dict(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) 
     """Writes arrays as `torch.save(OrderedDict(...), path)` does; `torch.load(path, weights_only=True)` reads it.
 
     Args:
-      path: file to write.
-      arrays: {name: float32 array}
+      path: the file to write.
+      arrays: a dict {name: float32 array}.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", _pickle(arrays))
@@ -33,7 +33,7 @@ def write_state_dict(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) 
 
 
 def _pickle(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """OrderedDict of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)` calls, protocol 2."""
+    """Writes an OrderedDict of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)` calls."""
     empty = b"ccollections\nOrderedDict\n)R"
     body = b"\x80\x02" + empty + b"("
     for key, (name, array) in enumerate(arrays.items()):

@@ -1,1 +1,1 @@
-"""The kinds of network files, each as a table of names."""
+"""Describes the kinds of network files, each by a table of names."""

@@ -1,4 +1,4 @@
-"""Generators of BasicSR, alone or as the decoder of GFPGAN: rosinality's network under other names.
+"""Reads generators of BasicSR, alone or as the decoder of GFPGAN, which are rosinality's network under other names.
 
 References:
   Wang et al., "Towards Real-World Blind Face Restoration with Generative Facial Prior" (GFPGAN), 2021,
@@ -30,9 +30,9 @@ def find(arrays: Mapping[str, np.ndarray], latent_avg: np.ndarray | None, *, nam
 
     Args:
       arrays: {"style_mlp.1.weight": array, ...}
-      latent_avg, name, settings: as of `rosinality.find`.
+      latent_avg, name, settings: see `rosinality.find`.
     Raises:
-      ConversionError: it holds another network.
+      ConversionError: the state dict holds another network.
     """
     if CLEAN_SIGN in arrays:
         raise ConversionError(
@@ -43,7 +43,7 @@ def find(arrays: Mapping[str, np.ndarray], latent_avg: np.ndarray | None, *, nam
 
 
 def spelled(name: str) -> str:
-    """BasicSR's name for an array of rosinality's: "convs.0.noise.weight" is "style_convs.0.weight"."""
+    """Returns BasicSR's name for an array of rosinality's: "convs.0.noise.weight" is "style_convs.0.weight"."""
     if name == rosinality.SIGN:
         return SIGN
     name = re.sub(r"^style\.", "style_mlp.", name)

@@ -1,7 +1,7 @@
-"""Generators of the projects of genforce (genforce, InterFaceGAN, IDInvert), whose state dicts have names of their own.
+"""Reads generators of genforce's projects (genforce, InterFaceGAN, IDInvert), whose arrays have names of their own.
 
-Kernels have PyTorch's layout, but those of up-convolutions are flipped and the biases of styles lack the 1, as
-TensorFlow's.
+Kernels have PyTorch's layout, but those of up-convolutions are flipped and the biases of styles lack the 1, as in
+TensorFlow's files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def find(arrays: Mapping[str, np.ndarray], **settings: Any) -> Found:
       arrays: {"mapping.dense0.weight": array, ...}
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
-      ConversionError: it holds another network.
+      ConversionError: the state dict holds another network.
     """
     if "mapping.label_weight" in arrays:
         raise ConversionError("this is a class-conditional network of genforce's; only unconditional ones are read.")
@@ -49,7 +49,7 @@ def find(arrays: Mapping[str, np.ndarray], **settings: Any) -> Found:
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:
-    """{"synthesis.layer1.weight": ("synthesis/b8/conv0/kernel", CONV), ...}"""
+    """Makes the table {"synthesis.layer1.weight": ("synthesis/b8/conv0/kernel", CONV), ...}."""
     table: dict[str, tuple[str, rules.Transform]] = {
         "truncation.w_avg": ("mapping/w_avg", IDENTITY),
         SIGN: ("synthesis/b4/const", BATCHED_FEATURES),

@@ -1,4 +1,4 @@
-"""The names that the StyleGAN2-ADA and StyleGAN3 projects give a generator's arrays, in both directions."""
+"""Translates the names of the StyleGAN2-ADA and StyleGAN3 projects for a generator's arrays in both directions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IGNORED_FILTER = "the taps are kept in the configuration"
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:
-    """{"synthesis.b8.conv0.weight": ("synthesis/b8/conv0/kernel", CONV), ...}"""
+    """Makes the table {"synthesis.b8.conv0.weight": ("synthesis/b8/conv0/kernel", CONV), ...}."""
     table: dict[str, tuple[str, rules.Transform]] = {"mapping.w_avg": ("mapping/w_avg", IDENTITY)}
 
     def layer(name: str, weight: rules.Transform, *others: str) -> None:
@@ -41,7 +41,7 @@ def generator_table(config: GeneratorConfig) -> rules.Table:
 
 
 def filter_names(config: GeneratorConfig) -> list[str]:
-    """Names of the `resample_filter` buffers: one per block, per 3x3 convolution and per skip."""
+    """Lists the names of the `resample_filter` buffers: one per block, per 3x3 convolution and per skip."""
     names = []
     for resolution in config.block_resolutions:
         layers = ["conv1"] if resolution == 4 else ["conv0", "conv1"]
@@ -51,17 +51,17 @@ def filter_names(config: GeneratorConfig) -> list[str]:
 
 
 def filter_array(config: GeneratorConfig) -> np.ndarray:
-    """The filter as the networks store it: the taps' normalised outer product, or the taps alone from 8 on."""
+    """Returns the filter as networks store it: the normalised outer product of the taps, or 8 and more taps alone."""
     taps = np.asarray(config.resample_filter, np.float32)
     array = taps if taps.size >= 8 else np.outer(taps, taps)
     return (array / array.sum()).astype(np.float32)
 
 
 def state_dict(config: GeneratorConfig, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A generator's arrays as `G_ema.state_dict()` has them, `resample_filter` buffers included.
+    """Returns a generator's arrays as `G_ema.state_dict()` has them, `resample_filter` buffers included.
 
     Args:
-      weights: {"synthesis/b4/const": array, ...}, complete.
+      weights: all arrays of the generator, {"synthesis/b4/const": array, ...}.
     """
     arrays = rules.to_torch(generator_table(config), weights)
     return arrays | {name: filter_array(config) for name in filter_names(config)}

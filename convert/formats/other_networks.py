@@ -1,4 +1,4 @@
-"""Networks that come in the same containers but are not StyleGAN2, told apart by the names in a file."""
+"""Recognises networks that come in the same containers but are not StyleGAN2, by the names in a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNS = {
     "projected GAN": ("Fastgan", "FastGAN", "ProjectedDiscriminator", "pg_modules"),
     "EG3D": ("TriPlaneGenerator",),
 }
-"""{architecture: beginnings of the classes, modules and variables that only it has}, the more specific ones first.
+"""A dict {architecture: beginnings of the classes, modules and variables that only it has}, more specific ones first.
 
 StyleGAN1: Karras et al., 1812.04948; StyleGAN3: 2106.12423; StyleGAN-XL: Sauer et al., 2202.00273 (a StyleGAN3 that is
 trained with the discriminator of projected GANs, 2111.01007).
@@ -36,11 +36,11 @@ PROJECTS = {
     "a diffusion model": r"(model\.diffusion_model|unet|time_embed|first_stage_model)\.",
     "a StyleGAN2 discriminator without its generator": r"final_linear\.\d\.weight|b4\.mbstd|epilogue\.",
 }
-"""{project: regular expression of a name, or its beginning, in its state dicts}, for messages."""
+"""A dict {project: regular expression of a name, or its beginning, in its state dicts}, for messages."""
 
 
 def project_of(names: Iterable[str]) -> str | None:
-    """The project whose state dict has such dotted names, or None; what stands before them does not matter."""
+    """Returns the project whose state dict has such dotted names, or None; prefixes of the names do not matter."""
     names = list(names)
     for project, pattern in PROJECTS.items():
         if any(re.search(rf"(^|\.)({pattern})", name) for name in names):
@@ -49,7 +49,7 @@ def project_of(names: Iterable[str]) -> str | None:
 
 
 def name_of(names: Iterable[str]) -> str | None:
-    """The architecture whose signs are among the dotted or slashed names, or None."""
+    """Returns the architecture whose signs are among the dotted or slashed names, or None."""
     parts = {part for name in names for part in name.replace("/", ".").split(".")}
     found = [name for name, signs in SIGNS.items() if any(part.startswith(signs) for part in parts)]
     if "projected GAN" in found and any(name.startswith("StyleGAN3") for name in found):
@@ -58,15 +58,15 @@ def name_of(names: Iterable[str]) -> str | None:
 
 
 def name_in_pickle(path: str | os.PathLike) -> str | None:
-    """The same for a pickle that is refused: its short strings are looked at, nothing is built from them."""
+    """Returns the architecture that the short strings of a refused pickle tell, or None; nothing is built from them."""
     names = set()
     try:
         with open(path, "rb") as file:
             for index, (_, argument, _) in enumerate(pickletools.genops(file)):
                 if isinstance(argument, str) and len(argument) < 200:
-                    names.update(argument.split(" "))  # a GLOBAL opcode has its module and name in one string
+                    names.update(argument.split(" "))  # a GLOBAL opcode holds its module and name in one string
                 if index > MAX_OPCODES:
                     break
     except (OSError, ValueError, OverflowError, MemoryError):
-        pass  # damaged as well: what was seen so far will do
+        pass  # the pickle is damaged as well; the strings so far will do
     return name_of(names)

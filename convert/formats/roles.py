@@ -1,4 +1,4 @@
-"""Which of a file's generators is the averaged one, told by the names that projects give them."""
+"""Tells the averaged generator of a file from the last one, by the names that projects give them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Which = Literal["g_ema", "g"]
 AVERAGED = ("g_ema", "G_ema", "Gs", "generator_smooth", "generator_ema", "G_smooth", "params_ema", "netG_ema", "ema")
 LAST = ("g", "G", "params")
 MAYBE_LAST = ("generator", "netG")
-"""The last weights if averaged ones lie beside them, else simply the generator."""
+"""Names of the last weights if averaged ones lie beside them, and else simply of the generator."""
 
 
 def choose(names: Iterable[str], which: Which, *, last: Iterable[str] = ()) -> str:
     """Chooses a generator by its name.
 
     Args:
-      names: dotted, e.g. ("g_ema.module", "g.module"); "" for one that is all of the file.
+      names: dotted names, e.g. ("g_ema.module", "g.module"); "" stands for a generator that is all of the file.
       which: the averaged weights, or the last ones.
-      last: further names of last weights, in the format at hand.
+      last: further names of last weights in the format at hand.
     Raises:
       NothingFoundError: there is no such generator, or there are several.
     """
@@ -43,7 +43,7 @@ def choose(names: Iterable[str], which: Which, *, last: Iterable[str] = ()) -> s
         raise NothingFoundError(f"there is no StyleGAN2 generator g_ema; the file holds {shown}: use --which g.")
     if names:
         raise NothingFoundError(
-            f"there is no StyleGAN2 generator {which} among its networks; the file holds {shown}: leave --which away."
+            f"there is no StyleGAN2 generator {which} among its networks; the file holds {shown}: leave --which out."
         )
     raise NothingFoundError(f"there is no StyleGAN2 generator {which}.")
 

@@ -1,6 +1,6 @@
-"""Generators of rosinality's implementation, alone (`550000.pt`) or as the decoder of an e4e or pSp encoder.
+"""Reads generators of rosinality's implementation, alone (`550000.pt`) or as the decoder of an e4e or pSp encoder.
 
-Everything but the equalised layers' constants, which are StyleGAN2's, is read off names and shapes.
+Names and shapes tell everything but the constants of equalised layers, which are those of StyleGAN2.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, arXiv 1912.04958.
@@ -42,13 +42,13 @@ def find(
 
     Args:
       arrays: {"style.1.weight": array, ...}
-      latent_avg: the mean latent `[w_dim]`, or the same in every row `[num_ws, w_dim]`; None computes it.
-      name: name of the format, for config.json.
-      spelled: how these names are spelled in the file.
+      latent_avg: the mean latent `[w_dim]`, or `[num_ws, w_dim]` with equal rows; None computes it.
+      name: the name of the format, for config.json.
+      spelled: a function from these names to their spelling in the file.
       notes: facts that a user should know.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
-      ConversionError: it holds another network.
+      ConversionError: the state dict holds another network.
     """
     config, more_notes = _infer_config(arrays, spelled, name, settings)
     ignored = dict.fromkeys(filter(KERNEL.fullmatch, arrays), "the taps are kept in the configuration")
@@ -62,7 +62,7 @@ def find(
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:
-    """{"convs.0.conv.weight": ("synthesis/b8/conv0/kernel", BATCHED_CONV), ...}"""
+    """Makes the table {"convs.0.conv.weight": ("synthesis/b8/conv0/kernel", BATCHED_CONV), ...}."""
     table: dict[str, tuple[str, rules.Transform]] = {
         "latent_avg": ("mapping/w_avg", IDENTITY),
         "input.input": ("synthesis/b4/const", BATCHED_FEATURES),

@@ -1,7 +1,7 @@
-"""Generators in snapshots of the StyleGAN2-ADA project, and those StyleGAN2 ones of the StyleGAN3 project.
+"""Reads StyleGAN2 generators in snapshots of the StyleGAN2-ADA and StyleGAN3 projects.
 
-What is in force is read from the attributes and shapes of the modules, not from the constructor's arguments: the two
-projects have different defaults.
+The configuration is read from the attributes and shapes of the modules, not from the constructor's arguments, because
+the two projects have different defaults.
 
 References:
   Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, arXiv 2006.06676.
@@ -40,28 +40,29 @@ MODULE_CLASSES = {
     r"synthesis\.b\d{1,5}\.skip": "Conv2dLayer",
     r"synthesis\.b\d{1,5}\.(conv[01]|torgb)\.affine": "FullyConnectedLayer",
 }
-"""Class of each module, by its name."""
+"""The class of each module, by the name of the module."""
 
 OTHER_ENTRIES = ("G", "D", "G_ema", "training_set_kwargs", "augment_pipe")
-"""What a snapshot has at its top: the networks (one of which is converted) and settings of the training."""
+"""The entries at the top of a snapshot: the networks, one of which is converted, and settings of the training."""
 
 
 def find(snapshot: Module | Mapping[Any, Any], *, which: Which, **settings: Any) -> Found:
     """Finds a generator in a snapshot (`ffhq.pkl`, ...).
 
     Args:
-      snapshot: the pickled dict, of `torch_files.read_snapshot`, or a network that was saved alone.
-      which: the exponential moving average of the weights, as a rule the better one, or the last weights.
+      snapshot: the pickled dict that `convert.files.torch_files.read_snapshot` reads, or a network that was saved
+        alone.
+      which: the exponential moving average of the weights, which is better as a rule, or the last weights.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
       NothingFoundError: the generator is not there.
-      ConversionError: it holds another network.
+      ConversionError: the snapshot holds another network.
     """
     networks = torch_files.networks(snapshot)
     generators = [name for name, network in networks.items() if is_generator(network)]
     key = roles.choose(generators, which) if generators else {"g_ema": "G_ema", "g": "G"}[which]
     if not generators and "" in networks:
-        key = ""  # one alone: its error says what it is
+        key = ""  # a network that lies alone; its error says what it is
     if key not in networks:
         names = sorted(brief(name) for name in networks)
         raise NothingFoundError(f"there is no network {key}; the networks are {', '.join(names) or 'none'}.")
@@ -83,13 +84,13 @@ def find(snapshot: Module | Mapping[Any, Any], *, which: Which, **settings: Any)
 
 
 def is_generator(network: Module) -> bool:
-    """Whether a module has the two parts of a StyleGAN generator, whichever it is."""
+    """Tells whether a module has the two parts of a StyleGAN generator of any version."""
     parts = network.state.get("_modules")
     return isinstance(parts, dict) and {"mapping", "synthesis"} <= parts.keys()
 
 
 def _is_counter(value: Any) -> bool:
-    """Whether an entry has arrays, but no network."""
+    """Tells whether an entry has arrays, but no network."""
     return not torch_files.networks(value) and bool(torch_files.flat_arrays(value))
 
 
@@ -102,17 +103,17 @@ def find_in_module(network: Module, **settings: Any) -> Found:
 
 
 def _format(network: Module) -> str:
-    """Both projects' networks read alike; the later one's blocks have an attribute more."""
+    """Names the project of a generator; the blocks of the later project have an attribute more."""
     return FORMAT_SG3 if "fused_modconv_default" in network.modules["synthesis"].modules["b4"].state else FORMAT
 
 
 def infer_config(network: Module, **settings: Any) -> tuple[GeneratorConfig, list[str]]:
-    """Reads a generator's configuration off its modules.
+    """Infers a generator's configuration from its modules.
 
     Returns:
-      The configuration, and notes on what the file leaves open.
+      The configuration, and notes on points that the file leaves open.
     Raises:
-      ConversionError: not the StyleGAN2 architecture, or layers that contradict each other.
+      ConversionError: the architecture is not that of StyleGAN2, or layers contradict each other.
     """
     modules = torch_files.named_modules(network)
     _check_classes(modules)
@@ -168,7 +169,7 @@ def infer_config(network: Module, **settings: Any) -> tuple[GeneratorConfig, lis
 
 
 def _outputs(arrays: Mapping[str, np.ndarray], name: str) -> int:
-    """Outputs of a dense layer."""
+    """Returns the number of outputs of a dense layer."""
     weight = arrays.get(f"{name}.weight")
     if weight is None or weight.ndim != 2:
         raise ConversionError(f"{name}.weight is missing or no matrix.")
@@ -194,7 +195,7 @@ def _attribute(name: str, module: Module) -> str | int | float | None:
 
 
 def _common(attribute: str, modules: Iterable[Module]) -> Any:
-    """The value that an attribute has in all of the modules."""
+    """Returns the value that an attribute has in all of the modules."""
     values = [_attribute(attribute, module) for module in modules]
     if not values or any(type(value) is not type(values[0]) or value != values[0] for value in values):
         raise ConversionError(

@@ -1,7 +1,7 @@
-"""Generators in state dicts: those of several projects, which describe themselves, and the official ones, which do not.
+"""Reads generators in state dicts, of several projects that describe themselves and of the official ones that do not.
 
 A state dict has arrays only. The official one does not say whether activations are clamped, or which learning-rate
-multiplier the mapping network has: that comes from the configuration of a network of the same training (`--like`).
+multiplier the mapping network has; both come from the configuration of a network of the same training (`--like`).
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from jaxgan.generator_config import GeneratorConfig
 FORMAT = "state-dict"
 OFFICIAL_SIGN = "synthesis.b4.const"
 SIGNS = (OFFICIAL_SIGN, rosinality.SIGN, basicsr.SIGN, genforce.SIGN)
-"""An array that each format's generators have, by its own name."""
+"""The name of an array that all generators of a format have, for each format."""
 MEAN_LATENTS = ("latent_avg", "mean_latent")
 WRAPPERS = ("module", "state_dict", "model", "models", "net", "networks", "_orig_mod", "params", "params_ema")
-"""What is put before the names of all networks of a file."""
+"""Prefixes that stand before the names of all networks of a file."""
 
 ENCODER = "the encoder, which is another network"
 HYPERNETWORK = "a hypernetwork, which changes the weights for each photograph"
 AROUND = "GFPGAN's network around the decoder"
 TOLD = (ENCODER, HYPERNETWORK, AROUND)
-"""Reasons that a user should know: without these networks the generator makes other images than the whole does."""
+"""Reasons that a user should know, because without these networks the generator makes other images than the whole."""
 IGNORED = {
     r"d|D|netD|critic_.*|.*discriminator.*": "the discriminator",
     r".*optim.*|.*scheduler.*|.*scaler.*|.*rng.*|.*random_state.*|lr": "the state of the training",
@@ -48,7 +48,7 @@ IGNORED = {
     r"ada.*|augment.*": "the augmentation",
     r"opts|args|config.*|progress|.*stats|.*history|metrics?|log.*": "settings or numbers of the training",
 }
-"""{pattern of the first part of names beside the generator: why they are not needed}"""
+"""A dict {pattern of the first part of names beside the generator: the reason why they are not needed}."""
 GFPGAN = r"conv_body.*|final_conv|final_linear|toRGB|condition_scale|condition_shift"
 
 
@@ -62,13 +62,13 @@ def find(
     """Finds a generator among all the arrays of a file.
 
     Args:
-      arrays: by dotted name, e.g. {"g_ema.style.1.weight": ..., "latent_avg": ...}
-      which: the averaged weights, the last ones.
-      like: config.json of a network of the same architecture, or its folder.
+      arrays: arrays by dotted name, e.g. {"g_ema.style.1.weight": ..., "latent_avg": ...}.
+      which: the averaged weights or the last ones.
+      like: the config.json of a network of the same architecture, or its folder.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
       NothingFoundError: the generator is not there.
-      ConversionError: there is something unknown besides it, or `like` is missing or unwanted.
+      ConversionError: there is something unknown besides the generator, or `like` is missing or unwanted.
     """
     generators = signs(arrays)
     if not generators:
@@ -82,7 +82,7 @@ def find(
         raise ConversionError(f"{len(unknown)} arrays beside the generator are unknown: {shown}.")
     latent_avg = _mean_latent(prefix, inner, arrays) if which == "g_ema" else None
     if sign != OFFICIAL_SIGN and like is not None:
-        raise ConversionError("a state dict of this format describes itself; leave --like away.")
+        raise ConversionError("a state dict of this format describes itself; leave --like out.")
     if sign == OFFICIAL_SIGN:
         found = _find_official(inner, like, settings)
     elif sign == genforce.SIGN:
@@ -100,7 +100,7 @@ def find(
 def _split(
     arrays: Mapping[str, np.ndarray], prefix: str, others: list[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, str | None]]:
-    """The arrays of a generator by their names inside it, and why each of the others is not needed (None: unknown)."""
+    """Splits arrays into those of a generator, by their names in it, and the reasons why the others are not needed."""
     start = f"{prefix}." if prefix else ""
     inner, reasons = {}, {}
     for name, array in arrays.items():
@@ -113,19 +113,19 @@ def _split(
 
 
 def signs(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """{what stands before the names of a generator, without the dot: the sign it was told by}"""
+    """Returns {prefix of the names of a generator, without the dot: the sign by which it was recognised}."""
     return {
         name[: -len(sign) - 1]: sign for name in arrays for sign in SIGNS if name == sign or name.endswith(f".{sign}")
     }
 
 
 def is_of_another_project(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether there is a generator that describes itself by its names alone."""
+    """Tells whether there is a generator that describes itself by its names alone."""
     return any(sign != OFFICIAL_SIGN for sign in signs(arrays).values())
 
 
 def _reason(name: str, array: np.ndarray, others: list[str], prefix: str) -> str | None:
-    """Why an array beside the generator is not needed, or None."""
+    """Returns the reason why an array beside the generator is not needed, or None."""
     if any(name.startswith(other) for other in others):
         return "the other one of the two generators"
     parts = name.split(".")
@@ -137,7 +137,7 @@ def _reason(name: str, array: np.ndarray, others: list[str], prefix: str) -> str
 
 
 def _mean_latent(prefix: str, inner: dict[str, np.ndarray], outer: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """The mean latent, which lies inside or beside the generator, or beside what it is wrapped in."""
+    """Finds the mean latent, which lies inside the generator, beside it, or beside its wrapper."""
     parents = prefix.split(".")
     names = [".".join([*parents[:depth], name]) for depth in range(len(parents)) for name in MEAN_LATENTS]
     found = [inner.pop(name) for name in MEAN_LATENTS if name in inner] + [
@@ -147,7 +147,7 @@ def _mean_latent(prefix: str, inner: dict[str, np.ndarray], outer: Mapping[str, 
 
 
 def read_config(like: Path) -> GeneratorConfig:
-    """Reads the configuration in config.json of a network folder.
+    """Reads the configuration in the config.json of a network folder.
 
     Raises:
       ConversionError: the file is missing or describes no generator.

@@ -1,7 +1,7 @@
-"""Generators in pickles of the TensorFlow era (`stylegan2-ffhq-config-f.pkl`, ...): tuples (G, D, Gs) of networks.
+"""Reads generators in pickles of the TensorFlow era (`stylegan2-ffhq-config-f.pkl`, ...), tuples (G, D, Gs).
 
 A network is a list of named variables, a dict of keyword arguments and two components, `mapping` and `synthesis`.
-Kernels are HWIO and IO as ours; those of up-convolutions are stored flipped, the biases of affine layers without the 1.
+Kernels are HWIO and IO as ours. Those of up-convolutions are stored flipped; the biases of affine layers lack the 1.
 
 References:
   Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, arXiv 1912.04958.
@@ -29,22 +29,23 @@ FORMAT = "stylegan2-tensorflow"
 IGNORED = dict.fromkeys(("lod", "synthesis/lod"), "level of detail of progressive growing, always 0 in StyleGAN2")
 GROWN = "StyleGAN2 network of configuration B, C or D, which grows progressively"
 GROWN_SIGN = "synthesis/ToRGB_lod0/mod_weight"
-"""Progressive GANs have images of all resolutions, too, but no modulation."""
+"""The name of an array that tells such a network from a progressive GAN, which has no modulation."""
 GROWN_IGNORED = "an image of a lower resolution, used while the network grew"
 REQUIRED = {"nonlinearity": "lrelu", "mapping_nonlinearity": "lrelu", "use_noise": True, "normalize_latents": True}
-"""Arguments that change the network without changing a shape; each is at its default or absent."""
+"""Arguments that change the network without changing a shape; each must be at its default or absent."""
 
 
 def find(networks: TensorflowNetwork | Sequence, *, which: Which, **settings: Any) -> Found:
     """Finds a generator in a pickle.
 
     Args:
-      networks: (G, D, Gs), of `torch_files.read_snapshot`, some of which may be None; or one network alone.
+      networks: (G, D, Gs), as `convert.files.torch_files.read_snapshot` reads them, where some may be None; or one
+        network alone.
       which: Gs, the moving average of the weights, or G.
       settings: further fields of the configuration, e.g. `alignment_scale`.
     Raises:
       NothingFoundError: the generator is not there.
-      ConversionError: it holds another network, or one of an option that is not supported.
+      ConversionError: the pickle holds another network, or one with an option that is not supported.
     """
     network = _choose(networks if isinstance(networks, (tuple, list)) else (networks,), which)
     arrays, arguments = _variables(network), _arguments(network)
@@ -71,7 +72,7 @@ def find(networks: TensorflowNetwork | Sequence, *, which: Which, **settings: An
 
 
 def _choose(networks: Sequence, which: Which) -> TensorflowNetwork:
-    """The network of a role. One that lies alone is Gs unless it calls itself G."""
+    """Returns the network of a role. A network that lies alone is Gs unless it calls itself G."""
     if len(networks) not in (1, 3) or not all(n is None or isinstance(n, TensorflowNetwork) for n in networks):
         raise ConversionError(
             f"a TensorFlow-era pickle holds networks (G, D, Gs), or one alone; this one has {len(networks)} entries."
@@ -79,7 +80,7 @@ def _choose(networks: Sequence, which: Which) -> TensorflowNetwork:
     alone = len(networks) == 1
     names = ("G" if networks[0].state.get("name") == "G" else "Gs",) if alone else ("G", "D", "Gs")
     held = {name: network for name, network in zip(names, networks, strict=True) if network is not None}
-    name, other, hint = ("Gs", "G", "use --which g") if which == "g_ema" else ("G", "Gs", "leave --which away")
+    name, other, hint = ("Gs", "G", "use --which g") if which == "g_ema" else ("G", "Gs", "leave --which out")
     if name not in held:
         hint = f": {hint}" if other in held else ""
         raise NothingFoundError(f"there is no network {name}; the file holds {', '.join(held)}{hint}.")
@@ -87,7 +88,7 @@ def _choose(networks: Sequence, which: Which) -> TensorflowNetwork:
 
 
 def generator_table(config: GeneratorConfig) -> rules.Table:
-    """{"synthesis/8x8/Conv0_up/weight": ("synthesis/b8/conv0/kernel", FLIPPED_CONV), ...}"""
+    """Makes the table {"synthesis/8x8/Conv0_up/weight": ("synthesis/b8/conv0/kernel", FLIPPED_CONV), ...}."""
     table: dict[str, tuple[str, rules.Transform]] = {"dlatent_avg": ("mapping/w_avg", IDENTITY)}
 
     def dense(name: str, path: str) -> None:
@@ -190,7 +191,7 @@ def _infer_config(
 
 
 def _variables(network: TensorflowNetwork) -> dict[str, np.ndarray]:
-    """The variables of a network and its components, those as "mapping/..." and "synthesis/..."."""
+    """Returns the variables of a network and those of its components, as "mapping/..." and "synthesis/..."."""
     parts = {"": network.state} | {f"{name}/": part.state for name, part in _components(network).items()}
     arrays: dict[str, np.ndarray] = {}
     for prefix, state in parts.items():
@@ -208,7 +209,7 @@ def _variables(network: TensorflowNetwork) -> dict[str, np.ndarray]:
 
 
 def _arguments(network: TensorflowNetwork) -> dict[str, Any]:
-    """Keyword arguments: the components' own are what is in force."""
+    """Returns the keyword arguments that are in force; the components' own come before those of the network."""
     merged: dict[str, Any] = {}
     for part in (network, *_components(network).values()):
         arguments = part.state.get("static_kwargs", {})

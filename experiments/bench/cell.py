@@ -9,6 +9,7 @@ own affair.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import resource
@@ -43,6 +44,7 @@ class Cell:
       programs: which of "jax" and "torch"; both are timed in turn.
       steps, repeats: steps of one timing, and timings.
       seed: of targets, first noise maps and random weights.
+      trace: folder for a profile of one more timing of JAX's program; None for no profile.
     """
 
     network: Network
@@ -52,6 +54,7 @@ class Cell:
     steps: int
     repeats: int
     seed: int = 0
+    trace: str | None = None
 
 
 def run(cell: Cell) -> dict[str, Any]:
@@ -59,7 +62,8 @@ def run(cell: Cell) -> dict[str, Any]:
 
     Returns:
       `device`, `flops_per_step` (of one image) and, after each program's name, `ms_per_step` (median; of all images)
-      and `peak_bytes`; `jax_compile_s`; with both programs also the median `ratio` of JAX's to PyTorch's time.
+      and `peak_bytes`; `jax_compile_s`; `jax_losses_sha256`, of all losses of the first timing, which are the same
+      bits where a program repeats; with both programs also the median `ratio` of JAX's to PyTorch's time.
     Raises:
       AssertionError: the first losses differ, so that times would mean nothing.
     """
@@ -99,6 +103,7 @@ def run(cell: Cell) -> dict[str, Any]:
     if "jax" in cell.programs:
         batch, terms, result["jax_compile_s"] = jax_batch(cell, generator, lpips, problems, keys, states)
         first["jax"] = terms.total[:, 0]
+        result["jax_losses_sha256"] = hashlib.sha256(np.ascontiguousarray(terms.total).tobytes()).hexdigest()
         advance["jax"] = lambda: batch.advance(cell.steps)
     if len(first) == 2:
         tolerance = FIRST_LOSS_TOLERANCE[cell.precision]
@@ -106,6 +111,9 @@ def run(cell: Cell) -> dict[str, Any]:
             raise AssertionError(f"the first losses differ: {first['jax']} and {first['torch']}")
         result["first_loss_error"] = float(np.max(np.abs(first["jax"] / first["torch"] - 1)))
     result |= timings(advance, cell)
+    if cell.trace is not None:
+        with jax.profiler.trace(cell.trace):
+            advance["jax"]()
     for program in cell.programs:
         result[f"{program}_peak_bytes"] = peak_bytes(program)
     return result

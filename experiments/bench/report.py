@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jaxgan import files
+
 COLUMNS = (
     *("network", "batch", "precision", "ms / step", "ms / image", "images / h", "TFLOP/s", "of peak", "compile"),
     *("memory", "PyTorch: ms / image", "memory", "JAX / PyTorch"),
@@ -46,10 +48,10 @@ def _gigabytes(number: int | None) -> str:
 
 def write(folder: Path, result: dict[str, Any]) -> None:
     """Writes benchmark.json, benchmark.md and benchmark.png."""
-    (folder / "benchmark.json").write_text(json.dumps(result, indent=1) + "\n")
+    files.write_text(folder / "benchmark.json", json.dumps(result, indent=1) + "\n")
     devices = ", ".join(dict.fromkeys(row["device"] for row in result["cells"] if "device" in row))
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    (folder / "benchmark.md").write_text(f"{result['date']}; {devices}; {versions}.\n\n{table(result['cells'])}")
+    files.write_text(folder / "benchmark.md", f"{result['date']}; {devices}; {versions}.\n\n{table(result['cells'])}")
     plot(folder / "benchmark.png", result["cells"])
 
 

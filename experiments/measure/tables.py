@@ -62,9 +62,8 @@ class Table:
                     f"{folder} holds results with other settings ({'; '.join(differing)}); choose another --output."
                 )
         folder.mkdir(parents=True, exist_ok=True)
-        with files.replacing(record) as partial:
-            facts = FORMAT | {"settings": settings, "versions": run_settings.versions()}
-            partial.write_text(json.dumps(facts, indent=2) + "\n")
+        facts = FORMAT | {"settings": settings, "versions": run_settings.versions()}
+        files.write_text(record, json.dumps(facts, indent=2) + "\n")
         self.rows = _read(self._path) if self._path.exists() else []
 
     def has(self, task: str, method: str) -> bool:

@@ -57,9 +57,9 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     changed = (pixels != photo.pixels).any(axis=-1).mean()
     keeps_depth = pixels.dtype == np.uint8 or job.paste_format == "png"
     others_are_equal = job.paste_format != "jpeg" and keeps_depth and not photo.notes
-    same = ", the others are equal" if others_are_equal else ""
+    same = ", the others are the photograph's own" if others_are_equal else ""
     count = f"{len(faces)} face{'s' * (len(faces) != 1)}"
-    say(f"{path}: {count} put back; {changed:.1%} of the pixels differ{same}.")
+    say(f"{path}: {count} put back; {changed:.1%} of the pixels are new{same}.")
     if hole is not None and not tension.is_solved(hole):
         notes.append("its largest holes, and those far from the faces, are filled by a membrane instead of a spline")
     if "colorize" in job.damage.tasks:

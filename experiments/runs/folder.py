@@ -259,8 +259,7 @@ def _empty(lock: Lock) -> None:
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:
-    with files.replacing(path / "config.json") as partial:
-        partial.write_text(json.dumps(record, indent=2) + "\n")
+    files.write_text(path / "config.json", json.dumps(record, indent=2) + "\n")
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

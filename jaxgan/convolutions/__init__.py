@@ -1,7 +1,7 @@
-"""The convolutions of the networks: `prepare` chooses, for a platform and a batch, the algorithm of each one.
+"""Holds the convolutions of the networks; `prepare` chooses the algorithm of each one for a platform and a batch.
 
 Layers call `conv2d` and `transposed_conv2d` with their `Plan`, which `prepare` gives them. Without a plan both are the
-compiler's convolution, which works everywhere, differentiates in every mode and is slower on CPUs.
+compiler's convolution, which works everywhere and differentiates in every mode, but is slower on CPUs.
 """
 
 from jaxgan.convolutions.planned import Plan, conv2d, prepare, transposed_conv2d

@@ -1,9 +1,9 @@
-"""Ways to write the 3x3 convolutions of the networks, and which of them a CPU runs fastest.
+"""Writes the 3x3 convolutions of the networks in several ways, and chooses the one that a CPU runs fastest.
 
 The compiler's own convolution is slow on CPUs for one image of 64 pixels and less, and slower still when XLA transposes
 it for a gradient inside a loop; so each algorithm here comes with its adjoint, written out. Few pixels go through a
-product with nine shifted views, which leave the caches as pixels and images become more. Images of 32 to 64 pixels are
-cut into strips. Large up-convolutions are split into even and odd pixels. Many channels of many pixels go through
+product with nine shifted views, which outgrow the caches if there are many. Images of 32 to 64 pixels are cut into
+strips. Large up-convolutions are split into even and odd pixels. Many channels of many pixels go through
 `winograd`. experiments/BENCHMARK.md has the times behind each limit.
 """
 
@@ -26,13 +26,13 @@ _TAPS = [(i, j) for i in range(3) for j in range(3)]
 def correlation(
     batch: int, shape: tuple[int, ...], kernel_shape: tuple[int, ...], *, is_transformed: bool
 ) -> Algorithm:
-    """The correlation for CPUs.
+    """Chooses the algorithm of a correlation on CPUs.
 
     Args:
-      batch: images that are convolved at once.
+      batch: the number of images that are convolved at once.
       shape: height, width and channels of the image.
-      kernel_shape: `[k, k, i, o]`; all but 3x3 are left to the compiler.
-      is_transformed: whether the kernel is at hand in the form that `WINOGRAD` takes.
+      kernel_shape: the shape of the kernel, `[k, k, i, o]`; all but 3x3 are left to the compiler.
+      is_transformed: True if the kernel is at hand in the form that `WINOGRAD` takes.
     """
     height, width, _ = shape
     if kernel_shape[:2] != (3, 3):
@@ -43,13 +43,13 @@ def correlation(
         return PATCHES
     if not (32 <= width <= 64 and height % 4 == 0):
         return SAME
-    # The gradient has the channels of the result: each direction is chosen by what it convolves.
+    # The adjoint convolves the gradient, which has the channels of the result, so each direction is chosen by itself.
     forward, adjoint = (STRIPS if channels >= 32 else SAME for channels in kernel_shape[2:])
     return Algorithm(forward.forward, adjoint.adjoint, same)
 
 
 def transposed(shape: tuple[int, ...]) -> Algorithm:
-    """The transposed convolution for CPUs, by the width of the smaller image."""
+    """Chooses the algorithm of a transposed convolution on CPUs by the width of the smaller image."""
     return TRANSPOSED_PATCHES if shape[1] <= 32 else TRANSPOSED_PHASES
 
 
@@ -109,7 +109,7 @@ def _strided_by_phases(gradient: Float[Array, "H W o"], kernel: Float[Array, "3 
 
 
 def _same_in_strips(x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "h w o"]:
-    """Four horizontal strips of the image are laid side by side, a column of zeros between them.
+    """Convolves four horizontal strips of the image side by side, with a column of zeros between them.
 
     CPUs convolve wide images faster than narrow ones.
     """
@@ -135,12 +135,12 @@ def _adjoint_in_strips(gradient: Float[Array, "h w o"], kernel: Float[Array, "3 
 
 
 PATCHES = Algorithm(_same_by_patches, _same_adjoint_by_patches, same)
-"""A matrix product over the nine shifted views of the image."""
+"""The correlation as a matrix product over the nine shifted views of the image."""
 STRIPS = Algorithm(_same_in_strips, _adjoint_in_strips, same)
-"""The compiler's convolution of a picture four times as wide and a fourth as high."""
+"""The compiler's convolution, applied to an image four times as wide and a fourth as high."""
 WINOGRAD = Algorithm(_by_winograd, _adjoint_by_winograd, same)
-"""A fourth of the multiplications, on a kernel that was transformed before."""
+"""Winograd's convolution, which multiplies a fourth as often, on a kernel that was transformed before."""
 TRANSPOSED_PATCHES = Algorithm(_transposed_by_patches, _strided_by_patches, compiler.transposed)
 """The transposed convolution as a matrix product with the nine shifted views."""
 TRANSPOSED_PHASES = Algorithm(_transposed_by_phases, _strided_by_phases, compiler.transposed)
-"""Even and odd pixels each by themselves: four convolutions, with the taps that reach them."""
+"""The transposed convolution as four convolutions, one for each combination of even and odd rows and columns."""

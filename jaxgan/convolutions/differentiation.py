@@ -1,4 +1,4 @@
-"""Derivatives, of every order, of a convolution whose adjoint is written by hand.
+"""Differentiates a convolution whose adjoint is written by hand, to every order.
 
 `<forward(x, kernel), gradient>` is linear in each of its three arguments. So its derivative in one of them is the
 function, its adjoint or the gradient of the kernel, and the derivatives of these are the same three again.
@@ -20,10 +20,11 @@ def forward(algorithm: Algorithm, x: Array, kernel: Array, weights: Any) -> Arra
     """Computes `algorithm.forward`, with `algorithm.adjoint` for its derivative.
 
     Args:
-      algorithm: how.
+      algorithm: the convolution and its adjoint.
       x: the image.
-      kernel: receives the derivative.
-      weights: the kernel in the form that the algorithm takes, constant to differentiation; None for the kernel itself.
+      kernel: the kernel, to which the derivative belongs.
+      weights: the kernel in the form that the algorithm takes, which is constant to differentiation; None stands for
+        the kernel itself.
     """
     return algorithm.forward(x, kernel if weights is None else weights)
 
@@ -45,7 +46,8 @@ def _adjoint_backward(algorithm: Algorithm, residuals: tuple[Array, Array, Any],
 
 
 def _of_kernel(algorithm: Algorithm, x: Array, gradient: Array, kernel: Array) -> Array:
-    return jax.linear_transpose(partial(algorithm.plain, x), kernel)(gradient)[0]  # the compiler drops it where unused
+    # The compiler drops this where it is not used.
+    return jax.linear_transpose(partial(algorithm.plain, x), kernel)(gradient)[0]
 
 
 forward.defvjp(lambda algorithm, *arguments: (forward(algorithm, *arguments), arguments), _forward_backward)

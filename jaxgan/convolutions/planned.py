@@ -1,4 +1,4 @@
-"""The two convolutions of the networks, in the algorithm that a plan chose for them."""
+"""Computes the two convolutions of the networks by the algorithm that a plan chose for them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,31 @@ from jaxgan.convolutions.winograd import Transformed
 
 Network = TypeVar("Network", bound=nnx.Module)
 
+MOST_MERGED_CHANNELS = 64
+"""Of the result of an up-convolution on a GPU whose filter is merged into its kernel."""
+
 
 class Plan(nnx.Module):
-    """How a layer convolves, decided before it runs.
+    """The choices of how a layer convolves, which are made before it runs.
 
     Attributes:
-      platform: what it runs on, in JAX's words: "cpu", "cuda", ...
-      batch: images that one device convolves at once.
-      transformed: the kernel in Winograd's form, where that may pay.
+      platform: the platform that it runs on, in JAX's words: "cpu", "cuda", ...
+      batch: the number of images that one device convolves at once.
+      transformed: the kernel in Winograd's form where that may pay, else None.
     """
 
     def __init__(self, platform: str, batch: int, transformed: Transformed | None):
         self.platform = platform
         self.batch = batch
         self.transformed = nnx.data(transformed)
+
+    def merges_filters(self, kernel_shape: tuple[int, ...]) -> bool:
+        """Whether an up-convolution takes its resample filter into its kernel `[3, 3, i, o]`.
+
+        This is four times the arithmetic and saves two passes over the features: right for GPUs, where layers of few
+        channels wait for memory (at 512 and 1024 pixels in configuration F).
+        """
+        return self.platform != "cpu" and kernel_shape[3] <= MOST_MERGED_CHANNELS
 
 
 def prepare(network: Network, *, platform: str, batch: int) -> Network:
@@ -40,11 +51,11 @@ def prepare(network: Network, *, platform: str, batch: int) -> Network:
     must be prepared again; where kernels are trained, prepare inside the function that is differentiated.
 
     Args:
-      network: its layers with an attribute `plan` are prepared; the network itself stays as it is.
-      platform: what the program runs on, "cpu", "cuda", ..., whatever platform this process has.
-      batch: images that one device works on at once, i.e. the size of the `jax.vmap` around the network.
+      network: a network, whose layers with an attribute `plan` are prepared; the argument itself stays as it is.
+      platform: the platform that the program runs on, "cpu", "cuda", ..., which may differ from that of this process.
+      batch: the number of images that one device works on at once, i.e. the size of the `jax.vmap` around the network.
     Returns:
-      The same network with plans.
+      A network of the same weights, with plans.
     Raises:
       ValueError: `batch` is below 1.
     """
@@ -62,17 +73,17 @@ def prepare(network: Network, *, platform: str, batch: int) -> Network:
 def conv2d(
     x: Float[Array, "h w i"], kernel: Float[Array, "k k i o"], plan: Plan | None = None
 ) -> Float[Array, "h w o"]:
-    """Correlation with an odd kernel, zero padding and stride 1.
+    """Correlates with an odd kernel, zero padding and stride 1.
 
     Args:
       x: the image.
-      kernel: of the format of `x`; in 16 bits its products are summed in float32 and rounded at the end.
-      plan: of the layer; None for the compiler's convolution.
+      kernel: the kernel, in the format of `x`; in 16 bits products are summed in float32 and rounded at the end.
+      plan: the plan of the layer; None takes the compiler's convolution.
     """
     if plan is None or plan.platform != "cpu":
         return _by_compiler(compiler.SAME, x, kernel, plan)
     in_float32 = x.dtype.itemsize >= 4
-    transformed = plan.transformed if in_float32 else None  # 16 bits round the kernel itself
+    transformed = plan.transformed if in_float32 else None  # in 16 bits the kernel itself is rounded
     algorithm = cpu.correlation(plan.batch, x.shape, kernel.shape, is_transformed=transformed is not None)
     return _by_hand(algorithm, x, kernel, transformed if algorithm is cpu.WINOGRAD else None)
 
@@ -80,10 +91,10 @@ def conv2d(
 def transposed_conv2d(
     x: Float[Array, "h w i"], kernel: Float[Array, "3 3 i o"], plan: Plan | None = None
 ) -> Float[Array, "2*h+1 2*w+1 o"]:
-    """Each input pixel adds the kernel, times its value, at twice its position; its adjoint is a strided one.
+    """Adds the kernel, times the value of each input pixel, at twice the position of that pixel.
 
     Args:
-      x, kernel, plan: as for `conv2d`.
+      x, kernel, plan: see `conv2d`.
     """
     if plan is None or plan.platform != "cpu":
         return _by_compiler(compiler.TRANSPOSED, x, kernel, plan)
@@ -102,6 +113,6 @@ def _by_hand(algorithm: Algorithm, x: Array, kernel: Array, transformed: Transfo
 
 
 def _at_least_float32(x: Array, kernel: Array) -> tuple[Array, Array]:
-    """The operands for the 16-bit arithmetic of tensor cores: exact products of the rounded numbers."""
+    """Widens operands that were rounded to 16 bits, so that their products are exact as in tensor cores."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     return x.astype(dtype), kernel.astype(dtype)

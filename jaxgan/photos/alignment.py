@@ -18,7 +18,7 @@ MOUTH_BELOW_EYES = 1.09
 
 
 class FacePoints(NamedTuple):
-    """The points of a face that the alignment looks at, (x, y) in pixels of the photo, counted from pixel centres."""
+    """The points of a face that the alignment uses, (x, y) in pixels of the photo, counted from pixel centres."""
 
     eye_left: Float64[np.ndarray, "2"]  # the eye on the left of an upright picture
     eye_right: Float64[np.ndarray, "2"]
@@ -26,7 +26,7 @@ class FacePoints(NamedTuple):
 
 
 class AlignmentQuad(NamedTuple):
-    """The square to cut out of a photo, turned with the face; pixels of the photo, (x, y)."""
+    """The square to cut out of a photo, turned with the face; positions are (x, y) in pixels of the photo."""
 
     c: Float64[np.ndarray, "2"]  # centre
     x: Float64[np.ndarray, "2"]  # half a side, from the centre to the right
@@ -42,12 +42,12 @@ class AlignmentPlan(NamedTuple):
     shrunk_size: tuple[int, int]  # (width, height)
     quad_after_shrink: Float64[np.ndarray, "4 2"]
     qsize_after_shrink: float
-    border: int  # kept around the quad
-    crop: tuple[int, int, int, int]  # of the reduced photo
+    border: int  # pixels that are kept around the quad
+    crop: tuple[int, int, int, int]  # the part of the reduced photo that is kept
     quad_after_crop: Float64[np.ndarray, "4 2"]
-    pad_initial: tuple[int, int, int, int]  # by how much quad and border reach out of the crop
+    pad_initial: tuple[int, int, int, int]  # pixels by which quad and border reach out of the crop
     pad: tuple[int, int, int, int]  # pixels to add on each side; zeros where nothing is padded
-    quad_final: Float64[np.ndarray, "4 2"]  # in the cropped and padded photo
+    quad_final: Float64[np.ndarray, "4 2"]  # the corners in the cropped and padded photo
 
 
 class Placement(NamedTuple):
@@ -61,7 +61,7 @@ class Placement(NamedTuple):
 
     @property
     def to_aligned(self) -> Float64[np.ndarray, "2 3"]:
-        """The map from the photo to the aligned image."""
+        """The affine map from the photo to the aligned image, `[2, 3]`."""
         inverse = np.linalg.inv(self.to_photo[:, :2])
         return np.column_stack([inverse, -inverse @ self.to_photo[:, 2]])
 
@@ -73,7 +73,7 @@ class Placement(NamedTuple):
 
     @property
     def pixels_per_pixel(self) -> float:
-        """Photo pixels along the side of one pixel of the aligned image."""
+        """The number of photo pixels along the side of one pixel of the aligned image."""
         return float(math.sqrt(abs(np.linalg.det(self.to_photo[:, :2]))))
 
 
@@ -81,9 +81,9 @@ def face_points(landmarks: Float[np.ndarray, "68 2"]) -> FacePoints:
     """Takes the eyes and the mouth from the landmarks of a face.
 
     Args:
-      landmarks: (x, y) in pixels, dlib's numbering.
+      landmarks: (x, y) in pixels, in dlib's numbering.
     Raises:
-      ValueError: landmarks of another shape, or not finite.
+      ValueError: the landmarks have another shape, or are not finite.
     """
     landmarks = np.asarray(landmarks, dtype=np.float64)
     if landmarks.shape != (68, 2):
@@ -98,8 +98,8 @@ def points_from_eyes(eye_left: Float64[np.ndarray, "2"], eye_right: Float64[np.n
     """Puts the mouth where an average face that looks into the camera has it.
 
     Args:
-      eye_left, eye_right: centres, (x, y) in pixels of the photo; the left one is the one on the left of an upright
-        picture.
+      eye_left, eye_right: the centres of the eyes, (x, y) in pixels of the photo; the left eye is the one on the left
+        of an upright picture.
     """
     across = eye_right - eye_left
     down = across[::-1] * [-1, 1]
@@ -110,10 +110,10 @@ def alignment_quad(landmarks: Float[np.ndarray, "68 2"], *, scale: float = 1.0) 
     """Computes the FFHQ square of a face from its landmarks.
 
     Args:
-      landmarks: (x, y) in pixels, dlib's numbering.
-      scale: enlarges the square about its centre; 1 is that of FFHQ.
+      landmarks: (x, y) in pixels, in dlib's numbering.
+      scale: the factor by which the square is enlarged about its centre; 1 gives that of FFHQ.
     Raises:
-      ValueError: landmarks of another shape, not finite, or without extent; `scale` not a positive number.
+      ValueError: the landmarks have another shape, are not finite or have no extent, or `scale` is not positive.
     """
     return quad_from_points(face_points(landmarks), scale=scale)
 
@@ -122,8 +122,8 @@ def quad_from_points(points: FacePoints, *, scale: float = 1.0) -> AlignmentQuad
     """Computes the FFHQ square of a face from its eyes and mouth.
 
     Args:
-      points: eyes and mouth.
-      scale: as for `alignment_quad`.
+      points: the eyes and the mouth.
+      scale: see `alignment_quad`.
     Raises:
       ValueError: the points span no face, or `scale` is not a positive number.
     """
@@ -171,11 +171,11 @@ def plan_alignment(quad: AlignmentQuad, photo_size: tuple[int, int], size: int) 
     """Plans how to shrink, crop and pad a photo so that little more than the quad is left.
 
     Args:
-      quad: in pixels of the photo.
-      photo_size: (width, height).
-      size: side of the aligned image.
+      quad: the square, in pixels of the photo.
+      photo_size: (width, height) in pixels.
+      size: the side of the aligned image in pixels.
     Raises:
-      ValueError: `size` below 1; the quad is under 4 pixels wide, or lies outside the photo.
+      ValueError: `size` is below 1, the quad is under 4 pixels wide, or it lies outside the photo.
     """
     if size < 1:
         raise ValueError(f"size is {size}; expected a number of pixels, 1 or more")
@@ -197,8 +197,8 @@ def plan_alignment(quad: AlignmentQuad, photo_size: tuple[int, int], size: int) 
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + border
     crop = (int(max(left, 0)), int(max(top, 0)), int(min(right, width)), int(min(bottom, height)))
     pad_initial = (int(max(-left, 0)), int(max(-top, 0)), int(max(right - width, 0)), int(max(bottom - height, 0)))
-    # A quad that stays 4 pixels inside the photo needs no padding, even if its border does not fit. The 4 is the
-    # published recipe's; the reference cases only show that it is at most 6.
+    # A quad that stays 4 pixels inside the photo needs no padding, even if its border does not fit. The number 4 is
+    # that of the published recipe; the reference cases only show that it is at most 6.
     pad = (0, 0, 0, 0)
     if max(pad_initial) > border - 4:
         least = int(np.rint(0.3 * qsize))
@@ -222,15 +222,16 @@ def align(
 
     Args:
       photo: RGB, values in [0, 255].
-      landmarks: (x, y) in pixels of the photo, dlib's numbering.
-      size: side of the result.
-      scale: enlarges the square about its centre; 1 is that of FFHQ.
-      supersampling: bilinear samples per pixel of the result along each axis, reduced by Lanczos; FFHQ has 4.
-        The demo network's images were reduced by block means: images.resize(align(..., 128, supersampling=1), 64).
+      landmarks: (x, y) in pixels of the photo, in dlib's numbering.
+      size: the side of the result in pixels.
+      scale: the factor by which the square is enlarged about its centre; 1 gives that of FFHQ.
+      supersampling: the number of bilinear samples per pixel of the result along each axis, which are reduced by
+        Lanczos; FFHQ has 4.
     Returns:
       The aligned image; parts outside the photo are its blurred reflection.
     Raises:
-      ValueError: as for `alignment_quad` and `plan_alignment`; the photo is not uint8 RGB; `supersampling` below 1.
+      ValueError: `alignment_quad` or `plan_alignment` raises it, the photo is not uint8 RGB, or `supersampling` is
+        below 1.
     """
     return cut(photo, alignment_quad(landmarks, scale=scale), size, supersampling=supersampling)
 
@@ -243,12 +244,12 @@ def cut(
     Args:
       photo: RGB, values in [0, 255].
       quad: the square, in pixels of the photo.
-      size: side of the result.
-      supersampling: as for `align`.
+      size: the side of the result in pixels.
+      supersampling: see `align`.
     Returns:
       The square's picture; parts outside the photo are its blurred reflection.
     Raises:
-      ValueError: as for `plan_alignment`; the photo is not uint8 RGB; `supersampling` below 1.
+      ValueError: `plan_alignment` raises it, the photo is not uint8 RGB, or `supersampling` is below 1.
     """
     _check_photo(photo)
     if supersampling < 1:
@@ -273,9 +274,9 @@ def placement(plan: AlignmentPlan, photo_size: tuple[int, int], size: int) -> Pl
     its half pixel after the division.
 
     Args:
-      plan: what `plan_alignment` returned for the quad.
-      photo_size: (width, height).
-      size: side of the aligned image.
+      plan: the result of `plan_alignment` for the quad.
+      photo_size: (width, height) in pixels.
+      size: the side of the aligned image in pixels.
     """
     origin = np.array(plan.crop[:2]) - plan.pad[:2] + 0.5
     scale = np.divide(photo_size, plan.shrunk_size)
@@ -288,7 +289,7 @@ def missing_share(hole: Bool[np.ndarray, "H W"], placement: Placement) -> Float3
 
     Args:
       hole: True where a pixel of the photo is missing.
-      placement: where in the photo the aligned image lies.
+      placement: the place of the aligned image in the photo.
     Returns:
       Shares from 0 to 1, each the mean of at least one sample per pixel of the photo.
     """
@@ -310,7 +311,7 @@ def _pad(photo: UInt8[np.ndarray, "h w 3"], pad: tuple[int, int, int, int], qsiz
     outwards = np.maximum(
         1 - np.minimum(x / left, (width - 1 - x) / right), 1 - np.minimum(y / top, (height - 1 - y) / bottom)
     )
-    for channel in range(3):  # one at a time: as float32 the largest photo takes 1 GB
+    for channel in range(3):  # one channel at a time, because the largest photos take much memory as float32
         values = padded[..., channel].astype(np.float32)
         values += (_blur(values, 0.02 * qsize) - values) * np.clip(3 * outwards + 1, 0, 1)
         values += (np.median(values) - values) * np.clip(outwards, 0, 1)
@@ -319,7 +320,7 @@ def _pad(photo: UInt8[np.ndarray, "h w 3"], pad: tuple[int, int, int, int], qsiz
 
 
 def _blur(values: Float32[np.ndarray, "H W"], sigma: float) -> Float32[np.ndarray, "H W"]:
-    """Gaussian blur; a wide one on a reduced copy, where sigma is 8 to 12 (at size 1024: 10 s, not 60)."""
+    """Blurs with a Gaussian; a wide one is applied to a reduced copy, where sigma is 8 to 12, which is far faster."""
     step = int(sigma // 8)
     if step < 2:
         return ndimage.gaussian_filter(values, sigma)

@@ -1,4 +1,4 @@
-"""Decodes a picture file to an array, with all the bits that its channels have."""
+"""Decodes a picture file into an array that keeps all the bits of its channels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def decode(path: Path, picture: Image.Image, notes: list[str]) -> UInt[np.ndarra
     Args:
       path: the file.
       picture: the same file, opened by Pillow.
-      notes: is given a line for what of the pixels cannot be kept.
+      notes: a list that receives a line for each property of the pixels that cannot be kept.
     Returns:
       Gray, gray and alpha, RGB, or RGBA, of 8 or 16 bits.
     Raises:

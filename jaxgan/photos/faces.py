@@ -1,4 +1,4 @@
-"""Finds faces and their landmarks with dlib, large and small, and turned ones if there are no upright ones.
+"""Finds faces of all sizes and their landmarks with dlib, and looks for turned faces if none is upright.
 
 Reference: Kazemi, Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, 2014.
 """
@@ -25,25 +25,25 @@ ENLARGED_PIXELS = 64_000_000
 """An enlarged photo has at most this many pixels; it is looked at in tiles."""
 
 TILE, OVERLAP = 2048, 320
-"""Side of a tile, and how far tiles overlap, in scanned pixels; a wider face was seen before, at half the size."""
+"""The side and the overlap of tiles, in scanned pixels; a face wider than the overlap was seen at half the size."""
 
 MIN_FACE = 80
-"""Side in pixels of dlib's detection window; smaller faces are not found."""
+"""The side in pixels of dlib's detection window; smaller faces are not found."""
 
 TURNS = (-40.0, 40.0, 90.0, -90.0, 180.0)
-"""Degrees, clockwise, by which the photo is turned at last; the detector itself takes tilts of about 30."""
+"""The clockwise turns in degrees that are tried last; the detector itself takes tilts of about 30."""
 
 TURNED_PIXELS = 2_000_000
 """A turned photo has at most this many pixels."""
 
 SURE_SCORE = 0.3
-"""Score asked of a face beside a sure one and in a turned photo; badges and collars reach 0.1 to 0.2."""
+"""The score that a face must reach beside a sure one and in a turned photo; it is above that of badges and collars."""
 
 TILTED = 12
-"""Degrees of tilt from which on landmarks are looked for again with the eyes level."""
+"""The tilt in degrees from which on landmarks are sought again with the eyes level."""
 
 LEVEL_SIDE = 512
-"""Side in pixels of the square, three times as wide as the face, that is turned for that."""
+"""The side in pixels of the square, three times as wide as the face, that is turned for that."""
 
 MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
 _INSTALL_MODEL = "pip install --force-reinstall --no-deps face_recognition_models==0.3.0"
@@ -62,7 +62,7 @@ class Face(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Width of the box in pixels, by which faces are sorted."""
+        """The width of the box in pixels, by which faces are sorted."""
         return self.box[2] - self.box[0]
 
 
@@ -96,12 +96,12 @@ def find_faces(
 
     Args:
       photo: RGB, values in [0, 255].
-      landmarks_model: a 68-point shape predictor of dlib; default `landmarks_model_path()`.
-      thorough: look at every size even if something was found, for the small faces of a group.
+      landmarks_model: the file of a 68-point shape predictor of dlib; None takes `landmarks_model_path()`.
+      thorough: True looks at every size even if something was found, for the small faces of a group.
     Returns:
-      One or more faces, by falling width; of equally wide ones the surest first, then from left to right.
+      One or more faces, by falling width; equally wide faces are sorted by score, then from left to right.
     Raises:
-      NoFaceError: there is none.
+      NoFaceError: there is no face.
       UserError: dlib is not installed, or the landmark model is damaged.
       FileNotFoundError: the landmark model is missing.
       ValueError: the photo is not uint8 RGB, or the model file is no 68-point shape predictor.
@@ -257,7 +257,7 @@ def import_dlib() -> ModuleType:
     """Imports dlib when it is first needed.
 
     Raises:
-      UserError: it is not installed.
+      UserError: dlib is not installed.
     """
     try:
         import dlib
@@ -266,7 +266,7 @@ def import_dlib() -> ModuleType:
     return dlib
 
 
-@lru_cache(maxsize=1)  # reading the 100 MB takes ten times as long as finding a face in a small photo
+@lru_cache(maxsize=1)  # reading the large file takes longer than finding a face in a small photo
 def _load_predictor(path: Path):
     dlib = import_dlib()
     if not path.is_file():

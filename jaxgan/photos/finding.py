@@ -9,18 +9,18 @@ from typing import NamedTuple
 from jaxgan.errors import UserError
 from jaxgan.photos.opening import is_photo
 
-_SHOWN = 3  # names of files that were left out
+_SHOWN = 3  # at most so many names of files that were left out are shown
 
 
 class Found(NamedTuple):
-    """Photographs, and what lay beside them."""
+    """The photographs that were found, and the other files beside them."""
 
     photos: tuple[Path, ...]  # each once, in the order in which they were named, inside of a folder that of names
     left_out: tuple[Path, ...]  # files in the folders and patterns that are no photographs
 
     @property
     def note(self) -> str | None:
-        """A line for the user on what was left out; None if nothing was."""
+        """Makes a line for the user on the files that were left out; None if there are none."""
         if not self.left_out:
             return None
         names = ", ".join(path.name for path in self.left_out[:_SHOWN]) + ", ..." * (len(self.left_out) > _SHOWN)

@@ -16,7 +16,7 @@ from PIL import Image
 from jaxgan.errors import UserError
 from jaxgan.photos import faces
 
-SMALLEST_SIDE = 256  # smaller pictures are enlarged: landmarks are whole pixels to dlib
+SMALLEST_SIDE = 256  # smaller pictures are enlarged, because dlib rounds landmarks to whole pixels
 NAME = "dlib_face_recognition_resnet_model_v1.dat"
 
 
@@ -50,7 +50,7 @@ def distance(a: Float64[np.ndarray, "128"], b: Float64[np.ndarray, "128"]) -> fl
     """Measures how unlike two faces are.
 
     Args:
-      a, b: descriptors.
+      a, b: the descriptors of two faces, see `descriptor`.
     Returns:
       The Euclidean distance: 0 for the same picture, less than 0.6 for pictures of one person.
     """

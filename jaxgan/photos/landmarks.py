@@ -20,7 +20,7 @@ _EXPECTED = (
 
 
 class Landmarks(NamedTuple):
-    """What a file says about a face."""
+    """The points of a face that a file holds."""
 
     points: FacePoints
     all_points: Float64[np.ndarray, "68 2"] | None  # None where the file has fewer
@@ -58,7 +58,7 @@ def from_array(values: Any) -> Landmarks:
         eye, the nose, the corners of the mouth, left and right. A third column (depth or confidence) is ignored, and so
         are leading axes of length 1.
     Raises:
-      ValueError: another shape, or values that are not finite.
+      ValueError: the array has another shape, or values that are not finite.
     """
     array = np.asarray(values, dtype=np.float64)
     shape = array.shape

@@ -18,13 +18,13 @@ def read_mask(path: str | os.PathLike[str], *, invert: bool | None = None) -> Fl
     """Reads an inpainting mask.
 
     Args:
-      path: an image file as for `photo_files.read`; its luminance is cut at half, transparent parts count as white.
-      invert: False takes white for observed, True for missing. None takes white for observed, too, but refuses a mask
-        that looks as if it were meant the other way round.
+      path: an image file, see `photo_files.read`. Its luminance is cut at half, and transparent parts count as white.
+      invert: False takes white for observed, and True takes white for missing. None takes white for observed, too, but
+        refuses a mask that looks as if it were meant the other way round.
     Returns:
       1 where the pixel is observed, 0 where it is missing.
     Raises:
-      ImageError: as for `photo_files.read`; nothing is observed; or with `invert=None` more than `MOST` is hidden.
+      ImageError: the file cannot be read, nothing is observed, or more than `MOST` is hidden with `invert=None`.
     """
     white = read_photo(path).mean(axis=-1, dtype=np.float32) >= 127.5
     observed = ~white if invert else white

@@ -1,4 +1,4 @@
-"""Reads and writes what a picture file holds beside its pixels: profile, EXIF, XMP, resolution and comments."""
+"""Reads and writes the parts of a picture file beside its pixels: profile, EXIF, XMP, resolution and comments."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _INCH = 0.0254  # metres
 
 
 class Metadata(NamedTuple):
-    """All of a picture file but its pixels."""
+    """Everything that a picture file holds but its pixels."""
 
     icc_profile: bytes | None = None
-    exif: bytes | None = None  # of an upright picture
-    xmp: bytes | None = None  # of an upright picture
+    exif: bytes | None = None  # describes an upright picture
+    xmp: bytes | None = None  # describes an upright picture
     dpi: tuple[float, float] | None = None  # pixels per inch, across and down
     texts: tuple[tuple[str, str], ...] = ()  # (keyword, text); the keyword of a JPEG comment is "Comment"
 
@@ -30,9 +30,9 @@ def read(picture: Image.Image, *, is_gray: bool, notes: list[str]) -> Metadata:
     """Reads everything that can be written again.
 
     Args:
-      picture: opened by Pillow, its pixels loaded.
-      is_gray: the pixels have one colour channel, which the profile has to fit.
-      notes: is given a line for whatever is left out.
+      picture: a picture that Pillow has opened, with its pixels loaded.
+      is_gray: True if the pixels have one colour channel, which the profile has to fit.
+      notes: a list that receives a line for each thing that is left out.
     """
     profile = picture.info.get("icc_profile") or None
     if profile and profile[16:20] != (b"GRAY" if is_gray else b"RGB "):
@@ -52,9 +52,9 @@ def save_options(metadata: Metadata, format_name: str, notes: list[str]) -> dict
     """Turns the metadata into the options of Pillow's `save`.
 
     Args:
-      metadata: what to write.
+      metadata: the metadata to write.
       format_name: png, tiff, webp or jpeg.
-      notes: is given a line for what the format has no place for.
+      notes: a list that receives a line for each thing that the format has no place for.
     """
     options: dict[str, Any] = {"icc_profile": metadata.icc_profile}
     if metadata.exif is not None:

@@ -10,10 +10,10 @@ from jaxgan.photos import alignment
 from jaxgan.photos.alignment import Placement
 
 ROUNDING = 1 / np.sqrt(12)
-"""Standard deviation, in levels, of the error of rounding to whole levels, which a crop of 8 bits has in any case."""
+"""The standard deviation, in levels, of rounding to whole levels, which every crop of 8 bits has."""
 
-_PROBE_SIDE = 64  # pixels of the crop of white noise: its standard deviation is known to 1%
-_PROBE_SIGMA = 40.0  # levels
+_PROBE_SIDE = 64  # the side in pixels of a crop of white noise, large enough to know its standard deviation
+_PROBE_SIGMA = 40.0  # the standard deviation of that noise, in levels
 
 
 def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> float:
@@ -25,10 +25,10 @@ def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> f
     as noise, and in JPEG files noise that the compression removed is missing.
 
     Args:
-      photo: RGB.
-      placement: where in the photo the crop lies.
+      photo: RGB of 8 or 16 bits.
+      placement: the place of the crop in the photo.
     Returns:
-      Levels of 8 bits; the rounding of the crop is included, so it is at least `ROUNDING`.
+      The standard deviation in levels of 8 bits; it includes the rounding of the crop, so it is at least `ROUNDING`.
     Raises:
       UserError: the packages scikit-image and PyWavelets are not installed.
       ValueError: the crop lies outside the photo.
@@ -44,7 +44,7 @@ def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> f
     pixels = photo[rows, columns].astype(np.float32)
     try:
         sigma = estimate_sigma(pixels, average_sigmas=True, channel_axis=-1)
-    except ImportError as error:  # of PyWavelets, which scikit-image imports when it is needed
+    except ImportError as error:  # it may be PyWavelets, which scikit-image imports when it is needed
         raise _missing(error) from error
     return float(np.hypot(sigma * _gain(placement.pixels_per_pixel), ROUNDING))
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from jaxgan.errors import ImageError
 
-MAX_PIXELS = 100_000_000  # 300 MB as RGB; today's largest phone pictures (200 million) have to be reduced first
-MIN_SIDE = 16  # nothing smaller shows a face
+MAX_PIXELS = 100_000_000  # the largest pictures of phones have to be reduced first
+MIN_SIDE = 16  # a smaller picture shows no face
 
 # The formats are named, so that opening a file never starts another program (Pillow hands EPS to Ghostscript).
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")

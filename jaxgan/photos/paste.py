@@ -1,4 +1,4 @@
-"""Puts restored faces back into their photo: nothing but what was restored changes, and no seam is seen.
+"""Puts restored faces back into their photo; only restored pixels change, and no seam is seen.
 
 A hole is filled with X, the faces' images that fade out towards the borders of their aligned squares, plus the residual
 photo - X continued into the hole from around it, as a spline in tension: where there is no face, X is zero and the
@@ -6,7 +6,7 @@ photo itself goes on. A face that is replaced as a whole fades out likewise. A f
 luminance, the mean of R, G and B. In a photo without colours of its own, each new pixel takes the photo's tone.
 
 References: Burt, Adelson, A Multiresolution Spline With Application to Image Mosaics, 1983 (low frequencies pass over
-wide zones, high ones over narrow).
+wide zones, and high frequencies over narrow ones).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ FADE = 0.15
 MATCH = 1 / 16
 """Sigma of the low frequencies that a replaced face takes from the photo, as a share of the side."""
 
-_BLOCK = 4  # pixels: holes that are so far apart do not influence each other (see `tension.fill`)
-_STRIP_PIXELS = 1_000_000  # that many are worked on at once, as float32
+_BLOCK = 4  # holes that lie so many pixels apart do not influence each other (see `tension.fill`)
+_STRIP_PIXELS = 1_000_000  # so many pixels are worked on at once, as float32
 
 
 class RestoredFace(NamedTuple):
@@ -52,12 +52,12 @@ def fill_holes(
     *,
     tone: Tone | None,
 ) -> UInt[np.ndarray, "H W 3"]:
-    """Replaces the pixels of a hole: with those of the faces where there are any, else smoothly by what is around.
+    """Replaces the pixels of a hole by those of the faces, and continues the photo smoothly where there is no face.
 
     Args:
       photo: RGB of 8 or 16 bits.
       hole: True where a pixel is missing.
-      faces: may be none.
+      faces: the restored faces; there may be none.
       tone: the colours of a photo that has none of its own (see `tone.find_tone`); None for a photo with colours.
     Returns:
       A copy; pixels outside the hole are equal bit for bit.
@@ -99,16 +99,16 @@ def _put(result: np.ndarray, hole: np.ndarray, values: np.ndarray, tone: Tone | 
 
 
 def _solvable(hole: np.ndarray, faces: Sequence[RestoredFace]) -> Iterator[tuple[np.ndarray, float]]:
-    """The parts of a hole for which the spline's equations are solved, those near faces first.
+    """Chooses the parts of a hole for which the spline's equations are solved, those near faces first.
 
     Yields:
-      For each face the part that is nearest to it and the side of its square in photo pixels; without a face one part,
-      and half the photo's shorter side. What is left is too large, see `tension.LARGEST_SOLVE`.
+      A part for each face, the one that is nearest to it, and the side of the face's square in photo pixels. Without a
+      face there is one part, with half the photo's shorter side. Holes beyond `tension.LARGEST_SOLVE` are left out.
     """
     height, width = (-(-side // _BLOCK) for side in hole.shape)
     padded = np.pad(hole, [(0, _BLOCK * count - side) for count, side in zip((height, width), hole.shape, strict=True)])
     counts = padded.reshape(height, _BLOCK, width, _BLOCK).sum(axis=(1, 3), dtype=np.int32)
-    regions, number = ndimage.label(counts, np.ones((3, 3)))  # holes of two regions have a whole block between them
+    regions, number = ndimage.label(counts, np.ones((3, 3)))  # a whole block lies between the holes of two regions
     index = np.arange(1, number + 1)
     sizes = ndimage.sum_labels(counts, regions, index)
     centres = _BLOCK * (np.array(ndimage.center_of_mass(counts, regions, index)).reshape(-1, 2) + 0.5)
@@ -130,7 +130,7 @@ def _solvable(hole: np.ndarray, faces: Sequence[RestoredFace]) -> Iterator[tuple
 
 
 def _faces_at(pixels: np.ndarray, faces: Sequence[RestoredFace], shape: tuple[int, int]) -> np.ndarray:
-    """The sum of all faces, each times its share, at some pixels of the photo: [n, 3] in [0, 1]."""
+    """Sums all faces, each times its share, at some pixels of the photo: [n, 3] in [0, 1]."""
     y, x = np.array(np.divmod(pixels, shape[1])) + 0.5
     total = np.zeros((len(pixels), 3))
     for face, share in zip(faces, _shares([_fade_at(face.placement, x, y) for face in faces]), strict=True):
@@ -170,8 +170,8 @@ def replace_faces(
 
     Args:
       photo: RGB of 8 or 16 bits.
-      faces: their low frequencies should be the photo's, see `with_low_frequencies_of`.
-      tone: as for `fill_holes`.
+      faces: the restored faces, with the photo's low frequencies (see `with_low_frequencies_of`).
+      tone: see `fill_holes`.
     Returns:
       A copy; pixels outside the squares are equal bit for bit.
     """
@@ -213,7 +213,7 @@ def colour_faces(photo: UInt[np.ndarray, "H W 3"], faces: Sequence[RestoredFace]
 
     Args:
       photo: RGB of 8 or 16 bits, usually gray.
-      faces: have colours.
+      faces: the restored faces, which have colours.
     Returns:
       A copy; pixels outside the aligned squares are equal bit for bit.
     """
@@ -243,8 +243,8 @@ def hole_of_mask(
 
     Args:
       mask: 1 where pixels are kept, 0 where they are missing.
-      placement: where in the photo the square lies.
-      photo_shape: (height, width, ...).
+      placement: the place of the square in the photo.
+      photo_shape: (height, width, ...) in pixels.
     """
     rows, columns = _box(placement, photo_shape)
     hole = np.zeros(photo_shape[:2], bool)
@@ -314,7 +314,7 @@ def _warped(
 ) -> Float32[np.ndarray, "h w"]:
     """Samples an image of the aligned square at the photo's pixels (bicubic); its border goes on beyond the square."""
     side = len(values)
-    margin = side // 2 + 2  # the box around a square turned by 45 degrees reaches 0.21 of its side beyond
+    margin = side // 2 + 2  # the box around a square turned by 45 degrees reaches beyond it by 0.21 of its side
     padded = Image.fromarray(np.pad(values, margin, mode="edge"))
     x_row, y_row = placement.to_aligned * (side / placement.size)
     offset = np.array([columns.start, rows.start])
@@ -339,7 +339,7 @@ def _fade_of(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Returns weights that fall smoothly from 1 inside the aligned square to 0 at its border and beyond.
 
     Args:
-      u, v: positions in the square, whose sides run from 0 to 1.
+      u, v: positions in the square, whose sides run from 0 to 1; those outside have weight 0.
     """
     weight: np.ndarray = np.ones((), np.float32)
     for position in (u, v):
@@ -355,6 +355,6 @@ def _share(face: RestoredFace, faces: Sequence[RestoredFace], rows: slice, colum
 
 
 def _shares(fades: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Weights faces against each other: a pixel of several squares is mostly of the one it lies deepest in."""
+    """Weights faces against each other, so that the face in whose square a pixel lies deepest has most of it."""
     total = np.maximum(sum(fades), np.float32(1e-12))
     return [fade * fade / total for fade in fades]

@@ -19,18 +19,18 @@ from jaxgan.photos.opening import open_picture
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
 _JPEG = {"quality": 95, "subsampling": 0}
-_PARTLY_USED_BITS = 14  # 16-bit files of cameras and scanners that use fewer bits use 10, 12 or 14
+_PARTLY_USED_BITS = 14  # cameras and scanners that do not use all 16 bits of a file use 10, 12 or 14
 
 
 class PhotoFile(NamedTuple):
     """A photograph as it was read, upright."""
 
     pixels: UInt[np.ndarray, "H W 3"]  # RGB, uint8 or uint16
-    alpha: UInt[np.ndarray, "H W"] | None = None  # of the same depth
+    alpha: UInt[np.ndarray, "H W"] | None = None  # has the same depth
     is_gray: bool = False  # the file has one colour channel; in `pixels` it stands three times
     metadata: Metadata = Metadata()
-    notes: tuple[str, ...] = ()  # lines for the user: what of the file could not be kept
-    hints: tuple[str, ...] = ()  # lines for the user: what about the file may be a mistake
+    notes: tuple[str, ...] = ()  # lines for the user on what could not be kept
+    hints: tuple[str, ...] = ()  # lines for the user on what may be a mistake
 
 
 def sample_photo_path() -> Path:
@@ -42,11 +42,11 @@ def read_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
     """Reads an image file as upright 8-bit RGB, which is all that the rest of the library looks at.
 
     Args:
-      path: as for `read`.
+      path: the file, see `read`.
     Returns:
       Values in [0, 255]; transparent parts are laid over white.
     Raises:
-      ImageError: as for `read`.
+      ImageError: the file cannot be read, see `read`.
     """
     return to_8_bits(read(path))
 
@@ -60,8 +60,10 @@ def read(path: str | os.PathLike[str]) -> PhotoFile:
 
     Args:
       path: a PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or HEIC file of 16x16 up to 100 million pixels.
+    Returns:
+      The pixels, and all that is needed to write them again.
     Raises:
-      ImageError: there is no such file, or it is no such image; the message says which and what to do.
+      ImageError: the file is missing, or is no such image; the message says which and what to do.
     """
     path = Path(path)
     notes: list[str] = []
@@ -87,15 +89,16 @@ def to_8_bits(photo: PhotoFile) -> UInt8[np.ndarray, "H W 3"]:
 def write(
     path: str | os.PathLike[str], pixels: UInt[np.ndarray, "H W 3"], like: PhotoFile, format_name: str
 ) -> tuple[str, ...]:
-    """Writes changed pixels with everything else that the photograph had; whole or not at all.
+    """Writes changed pixels with everything else that the photograph had, whole or not at all.
 
     Args:
-      path: ends in the suffix of the format.
-      pixels: have the shape and depth of `like.pixels`.
+      path: a path that ends in the suffix of the format.
+      pixels: the changed pixels, with the shape and depth of `like.pixels`.
       like: the photograph as it was read.
-      format_name: a key of `SUFFIXES`; png keeps every pixel, tiff and webp those of 8 bits, jpeg none.
+      format_name: a key of `SUFFIXES`. The format png keeps every pixel, tiff and webp keep those of 8 bits, and jpeg
+        keeps none.
     Returns:
-      Lines for the user: what could not be kept.
+      Lines for the user on what could not be kept.
     Raises:
       UserError: the path cannot be written to, or the format cannot hold the photo.
       ValueError: the pixels are of another shape or depth.
@@ -160,7 +163,7 @@ def _hints(pixels: np.ndarray) -> tuple[str, ...]:
 
 
 def _reduced_depth(values: UInt[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Divides 16-bit values by 257 and rounds; some rows at a time, as the steps between take four bytes a value."""
+    """Divides 16-bit values by 257 and rounds, some rows at a time to save memory."""
     reduced = np.empty(values.shape, np.uint8)
     for row in range(0, len(values), 256):
         reduced[row : row + 256] = (values[row : row + 256].astype(np.uint32) + 128) // 257

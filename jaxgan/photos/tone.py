@@ -1,4 +1,4 @@
-"""The tone of a photograph that has no colours: grey, sepia, or whatever its luminance alone decides."""
+"""Finds and applies the tone of a photograph whose colour depends on luminance alone, such as grey or sepia."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float32, UInt
 from scipy import ndimage
 
 TINT = 4.0
-"""Root mean square distance from the tone, in 8-bit levels, up to which a photo has no colours of its own."""
+"""The root mean square distance from the tone, in 8-bit levels, up to which a photo has no colours of its own."""
 
-_STEPS = 765  # of the luminance: the sum of three channels of 8 bits
-_SMOOTH = 12  # steps: sigma of the curve of a photo whose channels are noisy
-_BLOCK = 8  # pixels: noise and JPEG's errors vanish in the mean of such a block, colours do not
-_PIXELS = 4_000_000  # looked at; of larger photos evenly spread rows of blocks
+_STEPS = 765  # the luminance, a sum of three channels of 8 bits, has so many steps
+_SMOOTH = 12  # the curve of a photo whose channels are noisy is smoothed by this sigma, in steps
+_BLOCK = 8  # noise and JPEG's errors vanish in the mean of a block of so many pixels, colours do not
+_PIXELS = 4_000_000  # of larger photos, evenly spread rows of blocks with so many pixels are used
 
 
 class Tone(NamedTuple):
@@ -29,7 +29,7 @@ def find_tone(photo: UInt[np.ndarray, "H W 3"], hole: Bool[np.ndarray, "H W"] | 
 
     Args:
       photo: RGB of 8 or 16 bits.
-      hole: True where a pixel says nothing about the photo.
+      hole: True where a pixel is missing and says nothing about the photo.
     Returns:
       The tone, that of a grey photo included; None if the photo has colours, or too few pixels are known.
     """
@@ -62,8 +62,8 @@ def apply(tone: Tone, luminance: Float32[np.ndarray, "*shape"]) -> Float32[np.nd
     """Gives each luminance its colour.
 
     Args:
-      tone: of the photo.
-      luminance: values in [0, 1]; those outside are clipped.
+      tone: the tone of the photo.
+      luminance: values in [0, 1]; values outside are clipped.
     """
     position = np.clip(luminance, 0, 1) * np.float32(_STEPS)
     if tone.is_exact:

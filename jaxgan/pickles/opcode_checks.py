@@ -1,4 +1,4 @@
-"""A look at a pickle's opcodes before any is carried out: refuses what makes Python's unpickler run out of bounds."""
+"""Checks a pickle's opcodes before any is carried out, and refuses those that make Python's unpickler run wild."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from jaxgan.errors import UserError
 
 MAX_OPCODES = 2_000_000
-"""Each step may allocate some hundred bytes, whatever the file's size; a 1024x1024 snapshot takes 40,000."""
+"""The limit of steps. Each step may allocate some hundred bytes, and the largest snapshots of networks need few."""
 MAX_TUPLES = 20_000
-"""Nested tuples as a dict key overflow Python's C stack: seen from 300,000 on; the largest reference file has 1,000."""
+"""The limit of tuples. Deeply nested tuples as the key of a dict overflow Python's C stack; networks have few."""
 MAX_KEYS = 10_000_000
-"""Parts of all tuples that are put into dicts and sets: a key is hashed part by part, shared ones again each time, so
-that 60 steps could ask for 2**60 parts. A network's keys are text."""
+"""The limit of parts of all keys. A key is hashed part by part, and a shared part again each time, so that 60 steps
+could ask for 2**60 parts. The keys of a network are text, which is one part."""
 
 _MARK = -1
 _READS = ("GET", "BINGET", "LONG_BINGET")
@@ -22,7 +22,7 @@ _WRITES = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _KEYED = ("SETITEM", "SETITEMS", "DICT", "ADDITEMS", "FROZENSET")
 _TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 _WHOLE = (*_TUPLES, "FROZENSET", "REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "PERSID", "BINPERSID")
-"""What may make something that is hashed by its parts."""
+"""Opcodes that may make an object that is hashed by its parts."""
 
 
 class UnsafePickleError(UserError):
@@ -30,12 +30,12 @@ class UnsafePickleError(UserError):
 
 
 def check(opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]) -> None:
-    """Follows the stack of a pickle, with the number of parts of each object instead of the object.
+    """Follows the stack of a pickle; each object on it is replaced by the number of its parts.
 
     Args:
-      opcodes: of `pickletools.genops`.
+      opcodes: the steps of a pickle, as `pickletools.genops` yields them.
     Raises:
-      UnsafePickleError: it would allocate beyond the file's size, overflow the C stack, or never end.
+      UnsafePickleError: the pickle would allocate beyond the file's size, overflow the C stack, or never end.
     """
     stack: list[int] = []
     memo: dict[int, int] = {}
@@ -44,7 +44,7 @@ def check(opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]) -> 
         name = opcode.name
         if index > MAX_OPCODES:
             raise UnsafePickleError(f"the pickle has over {MAX_OPCODES} steps; a network needs few. Refused.")
-        # The memo is an array: a huge index allocates and clears that many entries.
+        # The memo is an array, so a huge index would allocate and clear that many entries.
         if name in ("PUT", "LONG_BINPUT") and argument > index:
             raise UnsafePickleError(f"the pickle has memo index {argument} after {index} steps; damaged.")
         tuples += name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
@@ -52,7 +52,7 @@ def check(opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]) -> 
             raise UnsafePickleError(f"the pickle has over {MAX_TUPLES} tuples; it may be nested too deeply. Refused.")
         try:
             if name in _READS:
-                stack.append(memo.get(argument, 1))  # the unpickler itself tells a missing one
+                stack.append(memo.get(argument, 1))  # the unpickler itself reports a missing index
             elif name in _WRITES:
                 memo[len(memo) if argument is None else argument] = stack[-1]
             elif name == "DUP":

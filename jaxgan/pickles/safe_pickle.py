@@ -1,7 +1,7 @@
-"""Unpickling with an explicit list of what a file may name: nothing else is imported, nothing in the file is run.
+"""Unpickles with an explicit list of what a file may name: nothing else is imported, and nothing in the file is run.
 
-Memory stays in proportion to the file: a look at the opcodes refuses what makes Python's unpickler allocate or recurse
-without bound, nothing on the list allocates by a number that the file claims, and copies are counted.
+Memory stays in proportion to the file. A check of the opcodes refuses pickles that allocate or recurse without bound,
+no function on the list allocates by a number that the file claims, and copies are counted.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from jaxgan.pickles.opcode_checks import UnsafePickleError
 Globals = Mapping[tuple[str, str], Any]
 
 MAX_RANK = 32
-"""Dimensions of an array; NumPy's own limit was 32 when these files were written."""
+"""The most dimensions of an array; NumPy's own limit was 32 when these files were written."""
 
 
 @runtime_checkable
 class Readable(Protocol):
-    """What an unpickler needs of a file: an open file, a BytesIO or an mmap."""
+    """The part of a file that an unpickler needs; open files, BytesIO and mmap have it."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes."""
+        """Reads up to `size` bytes."""
 
     def readline(self) -> bytes:
-        """The rest of the line."""
+        """Reads the rest of the line."""
 
     def seek(self, position: int, whence: int = 0, /) -> Any:
-        """Moves to a place, for a second pass."""
+        """Moves to a position, for a second pass."""
 
     def tell(self) -> int:
-        """The present place."""
+        """Returns the present position."""
 
 
 class _Bounded:
-    """A file whose `read` is never asked for more than there is, so that a claimed size allocates nothing."""
+    """Wraps a file so that `read` never asks for more than there is: a size that is only claimed allocates nothing."""
 
     def __init__(self, file: Readable):
         self._file = file
@@ -53,7 +53,7 @@ class _Bounded:
         self.size = file.tell()
         file.seek(start)
         self.readline, self.tell = file.readline, file.tell
-        # No method: it is called for every opcode, and the tests' shape checks make methods ten times slower.
+        # This is no method because it is called for every opcode, and the tests' shape checks slow methods down.
         self.read = lambda size: file.read(min(size, self.size) if size >= 0 else self.size)
 
 
@@ -61,7 +61,7 @@ _copies_left: contextvars.ContextVar[list[int]] = contextvars.ContextVar("bytes 
 
 
 def brief(value: Any, limit: int = 80) -> str:
-    """A value of a file in a message. `str` alone may never end: containers may hold themselves, or 2**60 parts."""
+    """Describes a value of a file for a message; `str` might never end on containers that hold themselves."""
     if isinstance(value, (tuple, list)) and len(value) <= MAX_RANK and all(type(n) is int for n in value):
         inner = ", ".join(brief(n) for n in value)
         return f"({inner}{',' * (len(value) == 1)})"[: 2 * limit]
@@ -77,7 +77,7 @@ def brief(value: Any, limit: int = 80) -> str:
 
 
 def _charge(size: int) -> None:
-    """Counts a copy of data of the file: repeated references to one string could fill any memory."""
+    """Counts a copy of the file's data, because repeated references to one string could fill any memory."""
     left = _copies_left.get()
     left[0] -= size
     if left[0] < 0:
@@ -85,7 +85,7 @@ def _charge(size: int) -> None:
 
 
 class _Function:
-    """A function of the list: a file may call it, but not give it attributes, other defaults among them."""
+    """Wraps a function of the list: a file may call it, but cannot give it attributes, which may be other defaults."""
 
     __slots__ = ("_call",)
 
@@ -100,31 +100,31 @@ class _Function:
 
 
 class _NdarrayName:
-    """Stands for `numpy.ndarray`, which a pickle only names: calling the class could allocate any size."""
+    """Stands for `numpy.ndarray`, which a pickle only names; a call of the class itself could allocate any size."""
 
     def __setstate__(self, state: Any) -> None:
         raise UnsafePickleError("the pickle gives a state to the name of a class; refused.")
 
 
 class _Dtype:
-    """`numpy.dtype` of plain numbers: one of objects would let the file put anything into an array."""
+    """Stands for a `numpy.dtype` of plain numbers; one of objects would let the file put anything into an array."""
 
     def __init__(self, name: Any, align: Any = False, copy: Any = False):
-        if not isinstance(name, str) or len(name) > 8:  # "float128" is the longest; lists describe records
+        if not isinstance(name, str) or len(name) > 8:  # "float128" is the longest name; lists would describe records
             raise UnsafePickleError(f"an array has dtype {brief(name)}; expected plain numbers.")
         self.dtype = np.dtype(name)
         if self.dtype.kind not in "biuf":
             raise UnsafePickleError(f"an array has dtype {name!r}; expected plain numbers.")
 
     def __setstate__(self, state: Any) -> None:
-        """The byte order is all that NumPy's state adds for plain numbers."""
+        """Takes the byte order, which is all that NumPy's state adds for plain numbers."""
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(state[2:5]):
             raise UnsafePickleError(f"a dtype has state {brief(state)}; expected plain numbers.")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array(np.ndarray):
-    """An array whose content is checked when it comes: NumPy pickles an empty array, then fills it."""
+    """An array whose content is checked when it arrives, since NumPy pickles an empty array and fills it afterwards."""
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
@@ -132,7 +132,7 @@ class _Array(np.ndarray):
         _, shape, dtype, fortran, data = state
         if not isinstance(dtype, _Dtype):
             raise UnsafePickleError(f"an array of shape {brief(shape)} has a dtype that is none.")
-        if isinstance(data, str):  # Python 2 wrote bytes so
+        if isinstance(data, str):  # Python 2 wrote bytes as text
             _charge(len(data))
             data = data.encode("latin1")
         _check_data(shape, dtype.dtype, data)
@@ -143,7 +143,7 @@ class _Array(np.ndarray):
 
 
 def _check_data(shape: Any, dtype: np.dtype, data: Any) -> None:
-    """Refuses a shape that is none, or data of another size."""
+    """Refuses a shape that is not made of sizes, and data whose length does not fit the shape."""
     ranked = isinstance(shape, tuple) and len(shape) <= MAX_RANK
     if not ranked or any(type(n) is not int or not 0 <= n < 2**48 for n in shape):
         raise UnsafePickleError(f"an array has shape {brief(shape)}; expected sizes.")
@@ -152,7 +152,7 @@ def _check_data(shape: Any, dtype: np.dtype, data: Any) -> None:
 
 
 def _reconstruct(subtype: type, shape: tuple[int, ...], dtype: bytes | str) -> np.ndarray:
-    """NumPy pickles an array as an empty one, filled afterwards; any other request is not NumPy's."""
+    """Makes the empty array that NumPy fills afterwards, and refuses any other request, which cannot be NumPy's."""
     if subtype is not _NdarrayName or tuple(shape) != (0,):
         raise UnsafePickleError(
             f"an array starts as {brief(subtype)} of shape {brief(shape)}; expected an empty numpy.ndarray."
@@ -161,7 +161,7 @@ def _reconstruct(subtype: type, shape: tuple[int, ...], dtype: bytes | str) -> n
 
 
 def _frombuffer(buffer: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    """`numpy._core.numeric._frombuffer`, by which protocol 5 writes contiguous arrays."""
+    """Stands for `numpy._core.numeric._frombuffer`, by which protocol 5 writes contiguous arrays."""
     if not isinstance(buffer, (bytes, bytearray)) or not isinstance(dtype, _Dtype) or order not in ("C", "F"):
         raise UnsafePickleError("an array is made of something else than bytes, a dtype, a shape and an order.")
     _check_data(shape, dtype.dtype, buffer)
@@ -174,7 +174,7 @@ def _scalar(dtype: _Dtype, data: bytes | str) -> np.generic:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """`_codecs.encode`, by which protocol 2 writes bytes."""
+    """Stands for `_codecs.encode`, by which protocol 2 writes bytes."""
     if encoding != "latin1":
         raise UnsafePickleError(f"bytes are encoded as {brief(encoding)!r}; expected 'latin1'.")
     _charge(len(text))
@@ -192,7 +192,7 @@ NUMPY_GLOBALS: Globals = {
 
 
 class AllowListUnpickler(pickle.Unpickler):
-    """An unpickler whose only globals are those of `allowed`, each replaced by what is given there."""
+    """An unpickler that knows only the globals of `allowed`, and puts the objects given there in their place."""
 
     def __init__(self, file: Any, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None):
         super().__init__(file, encoding="latin1")
@@ -200,7 +200,7 @@ class AllowListUnpickler(pickle.Unpickler):
         self._persistent_load = persistent_load
 
     def find_class(self, module: str, name: str) -> Any:
-        """Looks a global up in the allow-list; never imports."""
+        """Looks a global up in the allow-list, and never imports it."""
         try:
             found = self._allowed[module, name]
             return _Function(found) if isinstance(found, types.FunctionType) else found
@@ -218,11 +218,11 @@ class AllowListUnpickler(pickle.Unpickler):
 
 
 def load(file: Readable | bytes, allowed: Globals, *, persistent_load: Callable[[Any], Any] | None = None) -> Any:
-    """Reads one pickle and leaves `file` behind it, after a look at its opcodes.
+    """Reads one pickle after a check of its opcodes, and leaves `file` at the end of the pickle.
 
     Args:
       file: an open, seekable binary file, or the pickle's bytes.
-      allowed: {(module, name): what stands for it}; `NUMPY_GLOBALS` for arrays of numbers.
+      allowed: {(module, name): object that stands for it}; `NUMPY_GLOBALS` serves for arrays of numbers.
       persistent_load: resolves persistent ids; without it they are refused.
     Returns:
       The object.

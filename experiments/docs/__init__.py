@@ -1,0 +1,1 @@
+"""The API page: built from the docstrings, with worked examples."""

@@ -1,0 +1,1 @@
+"""Worked examples of the library; each file stands by itself."""
