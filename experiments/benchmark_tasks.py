@@ -15,10 +15,10 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from experiments import cli
-from experiments.options import LoopOptions
+from experiments.options import LoopOptions, default, in_group
 
 Level = Literal["XS", "S", "M", "L", "XL"]
 Method = Literal["jaxgan", "projector", "classical"]
@@ -39,8 +39,8 @@ class BenchmarkTasksOptions:
     """Folder to write; rows of an earlier run with the same settings are kept."""
     already_aligned: bool = False
     """The photographs are square face crops."""
-    count: int | None = None
-    """Take the first so many images. Default: all."""
+    count: Annotated[int | None, default("all")] = None
+    """Take the first so many images."""
     compositions_count: int = 4
     """Of the compositions take so many images at most."""
     batch_size: int = 8
@@ -49,8 +49,9 @@ class BenchmarkTasksOptions:
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
     """First seed of the damages and of the loop."""
-    loop: LoopOptions = dataclasses.field(default_factory=LoopOptions)
-    """How the method jaxgan optimises."""
+    loop: Annotated[LoopOptions, in_group("optimisation", "How the method jaxgan searches.")] = dataclasses.field(
+        default_factory=LoopOptions
+    )
 
 
 def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:

@@ -104,7 +104,7 @@ class Completion:
     noise: Annotated[float | None, default("estimated for deblur with --already-degraded, else that of rounding")] = (
         None
     )
-    """deblur, upsample, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels."""
+    """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels."""
 
 
 @dataclasses.dataclass(frozen=True)
