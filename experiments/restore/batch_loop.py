@@ -27,6 +27,8 @@ from jaxgan.tuning import Pivot, TuningResult
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
+OF_TUNING = 0xFFFF_FFFE
+"""The key of a face with this number in it is that of its tuning; the steps of the loop have smaller numbers."""
 LARGEST_CHUNK = 25
 """Steps between two looks at the clock: half a second to a few seconds of work."""
 
@@ -74,7 +76,7 @@ class Engine:
             work.assumed,
             Pivot(result.ws, result.noise),
             work.tuning,
-            work.key,
+            jax.random.fold_in(work.key, OF_TUNING),
             resume_from=work.tuned,
             chunk_steps=LARGEST_CHUNK,
             on_chunk=take,
@@ -257,3 +259,4 @@ class _Desk:
     def _report(self, work: Work, state: InversionState, losses: LossTerms, tuned: TuningResult | None) -> None:
         self.reports.append((work, self.pool.submit(self.engine.finish, work, state, losses, tuned)))
         work.reached, work.progress = (state, losses), None  # which held the state of the whole batch
+        work.tuned = None  # the weights and their moments
