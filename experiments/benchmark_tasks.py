@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from experiments import cli
-from experiments.options import LoopOptions, default, in_group
+from experiments.options import ComparedMethod, LoopOptions, default, in_group
 
 Level = Literal["XS", "S", "M", "L", "XL"]
-Method = Literal["jaxgan", "projector", "classical"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +28,11 @@ class BenchmarkTasksOptions:
     """Options of `experiments.benchmark_tasks`."""
 
     images: str
-    """As `experiments.evaluate` takes them: an .npz with uint8 `images` of aligned faces, photographs, or
-    `samples:N`."""
+    """An .npz with uint8 `images` of aligned faces, a folder of photographs, or `samples:N` of the network itself."""
     levels: tuple[Level, ...] = ("M",)
     """How strong the damages are; M has the compositions, too."""
-    method: tuple[Method, ...] = ("jaxgan",)
-    """This project's loop, the projector published with StyleGAN2, and a method without a generator."""
+    method: tuple[ComparedMethod, ...] = ("default",)
+    """This project's loop, the projector of StyleGAN2, robust, tuned (after this project's loop), or scikit-image's."""
     output: Path = Path("outputs/tasks")
     """Folder to write; rows of an earlier run with the same settings are kept."""
     already_aligned: bool = False
@@ -49,8 +47,8 @@ class BenchmarkTasksOptions:
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
     """First seed of the damages and of the loop."""
-    loop: Annotated[LoopOptions, in_group("optimisation", "How the method jaxgan searches.")] = dataclasses.field(
-        default_factory=LoopOptions
+    loop: Annotated[LoopOptions, in_group("optimisation", "How the methods default and tuned search.")] = (
+        dataclasses.field(default_factory=LoopOptions)
     )
 
 
@@ -65,6 +63,7 @@ def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:
     from experiments import networks
     from experiments.measure import evaluation, face_sets, levels, tables
     from jaxgan import files
+    from jaxgan.tuning import TuningConfig
 
     generator, lpips = networks.load(options.model)
     resolution = generator.config.resolution
@@ -79,11 +78,12 @@ def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:
             for method in [method for method in options.method if levels.has_method(task, method)]:
                 if not table.has(task.name, method):
                     cli.say(f"{task.name}, {method}: {number} faces")
-                    settings = evaluation.settings(method, options.loop.config(task.tasks[0]))
+                    settings = evaluation.settings(method, options.loop, task.tasks[0])
                     seeds = [options.seed + index for index in range(number)]
                     chains = [task.chain(resolution, seed) for seed in seeds]
+                    tuning = TuningConfig() if method == "tuned" else None
                     rows, pictures = evaluator.evaluate_damage(
-                        task.name, method, settings, [options.seed], chains, seeds
+                        task.name, method, settings, [options.seed], chains, seeds, tuning
                     )
                     tables.write_strip(options.output / "strips" / f"{task.level}-{task.name}-{method}.png", pictures)
                     table.add(rows)
@@ -92,8 +92,7 @@ def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:
         raise KeyboardInterrupt(f"{options.output} keeps what is finished; the same command goes on.") from None
     command = f"python -m experiments.benchmark_tasks --images {options.images} --output {options.output}"
     summary = levels.table(levels.all_tasks(resolution), table.rows, options.method, command)
-    with files.replacing(options.output / "summary.md") as partial:
-        partial.write_text(summary)
+    files.write_text(options.output / "summary.md", summary)
     print(summary)
     return table.rows
 

@@ -15,12 +15,10 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from experiments import cli
-from experiments.options import KnownTask, LoopOptions, default, in_group
-
-Method = Literal["default", "projector", "robust", "tuned", "classical"]
+from experiments.options import ComparedMethod, KnownTask, LoopOptions, default, in_group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,7 @@ class EvaluateOptions:
     """Folder to write; rows of an earlier run with the same settings are kept."""
     task: tuple[KnownTask, ...] = ("invert", "inpaint", "deblur", "colorize")
     """Tasks to evaluate: these, upsample, denoise and dejpeg."""
-    method: tuple[Method, ...] = ("default", "projector", "classical")
+    method: tuple[ComparedMethod, ...] = ("default", "projector", "classical")
     """This project's loop, the projector of StyleGAN2, robust, tuned (after this project's loop), or scikit-image's."""
     tune_steps: int = 350
     """The most steps of the tuning."""

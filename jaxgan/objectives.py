@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxgan.degradations import Degradation, observe
+from jaxgan.degradations import Degradation, observe, sample
 from jaxgan.losses import area_resize, average_pool
 from jaxgan.lpips import Features, distance
 
@@ -105,12 +105,6 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
     "lpips": Objective(_lpips_target, _lpips),
     "pyramid": Objective(_pyramid_target, _pyramid),
 }
-
-
-def sample(degradation: Degradation, key: PRNGKeyArray) -> Degradation:
-    """Draws the random numbers of a degradation that has a method `sample(key)`; returns any other as it is."""
-    draw = getattr(degradation, "sample", None)
-    return degradation if draw is None else draw(key)
 
 
 def halvings(image: Float[Array, "n n *c"]) -> tuple[Float[Array, "_ _ *c"], ...]:

@@ -34,16 +34,16 @@ def row(task: str, method: str, result: str, lpips: float) -> dict:
 
 def test_the_table_has_every_task_and_the_command_of_those_that_are_missing():
     rows = [
-        row("upsample-XL", "jaxgan", result, lpips)
+        row("upsample-XL", "default", result, lpips)
         for result, lpips in (("reconstruction", 0.9), ("restoration", 0.25))
     ]
     rows += [row("denoise-M", "classical", "classical", 0.4)]
-    table = levels.table(all_tasks(1024), rows, ["jaxgan", "classical"], "python -m x").splitlines()
+    table = levels.table(all_tasks(1024), rows, ["default", "classical"], "python -m x").splitlines()
     assert len(table) == 2 + 2 * 31 + 2 + 5 + 5  # header, rows, a blank and the note, the levels of two methods
-    assert "| upsample-XL | jaxgan | 1 | 25.0 | (21.3) | 12.5 | 1.5 |" in table
+    assert "| upsample-XL | default | 1 | 25.0 | (21.3) | 12.5 | 1.5 |" in table
     assert "| denoise-M | classical | 1 | 40.0 |  | 20.0 |  |" in table
-    assert "| inpaint-S | jaxgan |  |  |  |  |  |" in table
-    assert "Not run: `python -m x --levels XS --method jaxgan`" in table
+    assert "| inpaint-S | default |  |  |  |  |  |" in table
+    assert "Not run: `python -m x --levels XS --method default`" in table
 
 
 def test_the_command_goes_on_where_it_was_stopped(tmp_path, crops, tiny_network, capsys, monkeypatch):

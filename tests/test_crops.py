@@ -9,7 +9,7 @@ from PIL import Image
 from experiments.options import Completion, Damage, FaceChoice
 from experiments.restore import crops, degrade, paste_back
 from experiments.restore.jobs import Job
-from jaxgan import GeneratorConfig, InversionConfig, images, truths
+from jaxgan import GeneratorConfig, InversionConfig, Method, images, truths
 from jaxgan.errors import UserError
 from jaxgan.photos import photo_files
 
@@ -19,8 +19,9 @@ BOX = "20,30,40,50"
 
 
 def job(path: Path, damage: Damage, *, crop: str | None = BOX) -> Job:
-    settings = (FaceChoice(), crop is None, crop, InversionConfig.for_task(damage.task))
-    return Job(path, path.parent, damage, Completion(), *settings, (0,), None, "png", 25, 30.0, {})
+    faces = (FaceChoice(), crop is None, crop)
+    inversion = ("default", Method.of(InversionConfig.for_task(damage.task)), None)
+    return Job(path, path.parent, damage, Completion(), *faces, *inversion, (0,), None, "png", 25, 30.0, {})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from experiments.measure import classical, observation
 from experiments.measure.face_sets import FaceSet
 from experiments.options import LoopOptions, Task
 from experiments.runs import settings as run_settings
-from jaxgan import inversion, linear_inverse, metrics, restoration, tuning
+from jaxgan import inversion, linear_inverse, metrics, restoration, truths, tuning
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.inversion import InversionResult
@@ -112,9 +112,13 @@ class Evaluator:
           damage_seeds: of what happens.
         """
         names = self.faces.names
-        truths = jnp.asarray(self.faces.faces)
+        true_faces = jnp.asarray(self.faces.faces)
         observed, parts = observation.damage(chains, self.faces.faces, damage_seeds)
         degradations = observation.stack(parts)
+        believed = degradations
+        if method == "robust":
+            drawing = [truths.assumed(chain, seen, draws=True) for chain, seen in zip(chains, observed, strict=True)]
+            believed = observation.stack(drawing)
         rows: list[dict[str, Any]] = []
         pictures: dict[tuple[str, str], list[np.ndarray]] = {}
         for seed in seeds if settings is not None else seeds[:1]:
@@ -122,7 +126,7 @@ class Evaluator:
             if settings is None:
                 results, ws = {"classical": _classical(parts, observed)}, None
             else:
-                inverted = self.invert(seed, settings, degradations, observed)
+                inverted = self.invert(seed, settings, believed, observed)
                 made = inverted if tuned is None else self._tuned(seed, tuned, degradations, observed, inverted)
                 results = {"reconstruction": jnp.stack([result.image for result in made])}
                 ws = [result.ws for result in inverted]
@@ -131,13 +135,13 @@ class Evaluator:
             seconds = (time.perf_counter() - start) / len(names)
             for result, images in results.items():
                 again = observation.degrade_all(degradations, images)
-                identities = metrics.identity_distances(identity.descriptor, truths, images)
+                identities = metrics.identity_distances(identity.descriptor, true_faces, images)
                 for index, name in enumerate(names):
                     row = {"task": task, "method": method, "result": result, "image": name, "seed": seed, "kept": False}
                     row |= {"steps": settings.steps if settings else 0, "seconds": round(seconds, 2)}
                     measured = metrics.measure(
                         self.lpips,
-                        truth=truths[index],
+                        truth=true_faces[index],
                         observed=observed[index],
                         reconstruction=images[index],
                         degraded_again=again[index],
@@ -147,7 +151,7 @@ class Evaluator:
                     row["realism"] = np.nan if ws is None else metrics.latent_distance(self.whitening, ws[index])
                     rows.append(row)
                     if _best(rows, name, result) is row:
-                        pictures[name, result] = [np.asarray(x[index]) for x in (truths, observed, images, again)]
+                        pictures[name, result] = [np.asarray(x[index]) for x in (true_faces, observed, images, again)]
         for name, result in pictures:
             _best(rows, name, result)["kept"] = True
         return rows, pictures

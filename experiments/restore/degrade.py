@@ -39,6 +39,7 @@ def observe(
     *,
     compression: JPEG | None = None,
     seed: int = 0,
+    draws: bool = False,
 ) -> Observation:
     """Damages a face, unless that has happened already.
 
@@ -48,6 +49,7 @@ def observe(
       mask: inpaint: 1 where the face is observed; default `crop_mask`.
       compression: dejpeg: that of the file, if the photograph is damaged already and the face has the file's pixels.
       seed: of everything random.
+      draws: whether the optimiser assumes noise that is drawn anew in every step, instead of its mean.
     Raises:
       UserError: the damage does not fit a face of that size.
     """
@@ -62,7 +64,7 @@ def observe(
         sigma=damage.sigma if damage.assume_sigma is None else damage.assume_sigma,
     )
     observed = jnp.asarray(images.to_float(pixels))
-    assumed = truths.assumed(happened(believed, resolution, mask, compression), observed)
+    assumed = truths.assumed(happened(believed, resolution, mask, compression), observed, draws=draws)
     hidden = images.to_uint8(np.asarray(_hidden(assumed, observed)))
     return Observation(jnp.asarray(images.to_float(hidden)), assumed)
 

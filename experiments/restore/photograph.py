@@ -88,6 +88,7 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
             crop.mask,
             compression=crop.compression,
             seed=run_settings.seed_of(job.path, crop.index),
+            draws=job.method == "robust",
         )
         for crop in crops
     ]
