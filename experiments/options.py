@@ -170,7 +170,7 @@ class Networks:
 
 MethodName = Literal["default", "projector", "robust"]
 ComparedMethod = Literal[MethodName, "tuned", "classical"]
-"""A method of which results are measured: one of the inversions, tuning after the default one, or one of scikit-image."""
+"""A method whose results are measured: an inversion, tuning after the default one, or a method of scikit-image."""
 
 OF_ALL_METHODS = ("steps", "precision")
 """Every method has these loop options; the others belong to the default method."""
