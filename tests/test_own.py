@@ -1,7 +1,9 @@
 """Degradations of one's own: the documented example, in the library and by the command, and mistakes that are told."""
 
 import dataclasses
+import re
 import textwrap
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +33,15 @@ def file(tmp_path):
     path = tmp_path / "light.py"
     path.write_text(example())
     return path
+
+
+def test_the_example_for_people_with_a_photograph_is_one(tmp_path):
+    document = (Path(__file__).parent.parent / "PHOTOGRAPHS.md").read_text()
+    (tmp_path / "interlaced.py").write_text(re.search(r"```python\n(.*?)```", document, re.DOTALL).group(1))
+    interlaced = own.load(f"{tmp_path / 'interlaced.py'}:Interlaced")
+    image = jnp.linspace(-1, 1, 16 * 16 * 3).reshape(16, 16, 3)
+    check_degradation(interlaced)
+    np.testing.assert_array_equal(interlaced(image), jnp.repeat(image[::2], 2, axis=0))
 
 
 def test_the_documented_example_is_a_linear_degradation_that_the_library_restores(file, crops):
