@@ -63,7 +63,7 @@ def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:
     from experiments import networks
     from experiments.measure import evaluation, face_sets, levels, tables
     from jaxgan import files
-    from jaxgan.tuning import TuningConfig
+    from jaxgan.tuning_steps import TuningConfig
 
     generator, lpips = networks.load(options.model)
     resolution = generator.config.resolution

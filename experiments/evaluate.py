@@ -67,7 +67,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
     from experiments import networks
     from experiments.measure import evaluation, face_sets, spectrum, tables
     from jaxgan import files
-    from jaxgan.tuning import TuningConfig
+    from jaxgan.tuning_steps import TuningConfig
 
     generator, lpips = networks.load(options.model, tasks=options.task)
     faces = face_sets.load(options.images, generator, count=options.count, already_aligned=options.already_aligned)

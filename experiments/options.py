@@ -15,7 +15,7 @@ import tyro
 if TYPE_CHECKING:
     from jaxgan.inversion_config import InversionConfig
     from jaxgan.methods import Method
-    from jaxgan.tuning import TuningConfig
+    from jaxgan.tuning_steps import TuningConfig
 
 KnownTask = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
 Task = Literal[KnownTask, "own"]
@@ -193,7 +193,7 @@ class Approach:
         Raises:
           ValueError: there is no step.
         """
-        from jaxgan.tuning import TuningConfig
+        from jaxgan.tuning_steps import TuningConfig
 
         if not self.tune:
             return None

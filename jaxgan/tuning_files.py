@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgan import checkpoints, step_files, tuning
+from jaxgan import checkpoints, step_files, tuning_steps
 from jaxgan.generator import Generator
-from jaxgan.tuning import TuningConfig, TuningState, TuningTerms
+from jaxgan.tuning_steps import TuningConfig, TuningState, TuningTerms
 
 
 def save_tuning(folder: str | Path, state: TuningState, losses: TuningTerms) -> None:
@@ -44,7 +44,7 @@ def load_tuning(
         return None
     step, arrays = found
     losses = TuningTerms._make(jax.ShapeDtypeStruct((step,), np.float32) for _ in TuningTerms._fields)
-    state = jax.eval_shape(lambda: tuning.initial_state(generator, config))
+    state = jax.eval_shape(lambda: tuning_steps.initial_state(generator, config))
     loaded = step_files.fill({"losses": losses, "state": state}, arrays, folder)
     return jax.device_put(loaded["state"]), loaded["losses"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from parity import call, relative_error
 
-from jaxgan import checkpoints, latents, tuning, tuning_files
+from jaxgan import checkpoints, latents, tuning, tuning_files, tuning_steps
 from jaxgan.degradations import Mask
 from jaxgan.tuning import Pivot, TuningConfig, tune
 
@@ -51,7 +51,7 @@ def test_the_loss_falls_and_the_network_that_was_given_stays(tiny, lpips, case, 
     assert result.losses.total.shape == (6,) and result.losses.total[-1] < 0.9 * result.losses.total[0]
     tuned = checkpoints.network_arrays(result.generator)
     changed = {name for name in before if not np.array_equal(before[name], tuned[name])}
-    weights = {f"synthesis/{name}" for name in tuning.weights_of(tiny.synthesis)}
+    weights = {f"synthesis/{name}" for name in tuning_steps.weights_of(tiny.synthesis)}
     assert changed == weights and "synthesis/b16/conv1/affine/bias" in weights  # all, and none beside them
     assert not any("noise_const" in name for name in weights)
     ws, noise = case[2]
@@ -77,7 +77,7 @@ def test_the_first_step_is_adam_s_on_a_slow_loss(tiny, lpips, case, whole):
     (total, terms), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(tiny, tiny, lpips)
     first = jax.tree.map(lambda term: term[0], whole[0].losses)
     np.testing.assert_allclose((first.total, *first[1:]), (total, *terms), rtol=1e-4, atol=1e-9)
-    gradient = tuning.weights_of(gradient.synthesis)
+    gradient = tuning_steps.weights_of(gradient.synthesis)
     alone = tune(tiny, lpips, *case, dataclasses.replace(CONFIG, steps=1), KEY).state.optimizer.mu
     for name in ("b4/const", "b8/conv0/kernel", "b16/torgb/affine/kernel"):
         assert relative_error(alone[name] / 0.1, gradient[name]) < 1e-3, name
@@ -134,7 +134,7 @@ def test_the_tuned_folder_loads_and_names_its_pivot(tiny, whole, tmp_path):
 def test_latents_beside_the_pivot_are_as_far_as_asked(tiny):
     ws = jax.random.normal(jax.random.key(0), (6, 16, 8))
     for of in (ws, ws[:, 0]):
-        moved = np.asarray(tuning.beside_pivot(tiny, of, 30.0, KEY) - of)
+        moved = np.asarray(tuning_steps.beside_pivot(tiny, of, 30.0, KEY) - of)
         np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 30, rtol=1e-5)
 
 
@@ -146,7 +146,7 @@ def test_between_two_tuned_networks(tiny, lpips, whole, case):
     generator, between = tuning.interpolate((tiny, result.generator), (pivot, larger), 0.25)
     np.testing.assert_allclose(between.ws[2, 5], pivot.ws[2] + 0.25, atol=1e-6)
     np.testing.assert_allclose(between.noise[3], pivot.noise[3] + 0.5, atol=1e-6)
-    first, second, ours = (tuning.weights_of(one.synthesis) for one in (tiny, result.generator, generator))
+    first, second, ours = (tuning_steps.weights_of(one.synthesis) for one in (tiny, result.generator, generator))
     for name in ("b4/const", "b16/conv0/kernel"):
         np.testing.assert_allclose(ours[name], 0.75 * first[name] + 0.25 * second[name], rtol=1e-5, atol=1e-7)
     with pytest.raises(ValueError, match="this generator makes"):

@@ -19,7 +19,7 @@ from jaxgan.errors import UserError
 from jaxgan.inversion_loop import Progress
 from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
-from jaxgan.tuning import TuningConfig, TuningState, TuningTerms
+from jaxgan.tuning_steps import TuningConfig, TuningState, TuningTerms
 
 
 class CannotGoOn(UserError):

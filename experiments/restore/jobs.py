@@ -15,7 +15,7 @@ from experiments.options import Completion, Damage, FaceChoice, InvertOptions
 from experiments.restore import json_values
 from jaxgan.methods import Method
 from jaxgan.photos.finding import find_photos
-from jaxgan.tuning import TuningConfig
+from jaxgan.tuning_steps import TuningConfig
 
 OF_ONE_JOB = {
     "damage": tuple(field.name for field in dataclasses.fields(Damage) if field.name != "already_degraded"),

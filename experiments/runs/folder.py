@@ -22,7 +22,7 @@ from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.photos import photo_files
-from jaxgan.tuning import TuningConfig, TuningState, TuningTerms
+from jaxgan.tuning_steps import TuningConfig, TuningState, TuningTerms
 
 FORMAT = {"format": "jaxgan-run", "format_version": 3}
 """Stands in config.json: the mark of this program, without which a folder is never deleted."""

@@ -24,7 +24,8 @@ from jaxgan.methods import Method
 from jaxgan.metrics import lpips_name, measure
 from jaxgan.optimization import LossTerms, lpips_size
 from jaxgan.photos import photo_files
-from jaxgan.tuning import TuningResult, TuningTerms
+from jaxgan.tuning import TuningResult
+from jaxgan.tuning_steps import TuningTerms
 
 RESULTS = ("tuned_restoration", "tuned_reconstruction", "restoration", "reconstruction")
 """A result's picture, and its metrics in config.json, have this name; the first of a run is what it was made for."""
