@@ -68,7 +68,9 @@ def test_the_photograph_is_enlarged_with_the_face_in_it(small):
     (run := small.parent / "run").mkdir()
     flat = np.full((64, 64, 3), (200, 40, 90), np.uint8)
     images.write_png(run / "restoration.png", flat)
-    restored = photo_files.read_photo(paste_back.write(of, [(crop, run)], 64, say=lambda line: None))
+    lines: list[str] = []
+    restored = photo_files.read_photo(paste_back.write(of, [(crop, run)], 64, say=lines.append))
+    assert "1 face put back into the photograph, 4 times as large; " in lines[0] and "own" not in lines[0]
     photo = photo_files.read_photo(small)
     expected = np.array(Image.fromarray(photo).resize((384, 384), Image.Resampling.LANCZOS))
     assert restored.shape == (384, 384, 3)

@@ -56,10 +56,11 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
     notes = [*photo.notes, *photo_files.write(path, pixels, photo, job.paste_format)]
     changed = (pixels != photo.pixels).any(axis=-1).mean()
     keeps_depth = pixels.dtype == np.uint8 or job.paste_format == "png"
-    others_are_equal = job.paste_format != "jpeg" and keeps_depth and not photo.notes
+    others_are_equal = factor == 1 and job.paste_format != "jpeg" and keeps_depth and not photo.notes
     same = ", the others are the photograph's own" if others_are_equal else ""
     count = f"{len(faces)} face{'s' * (len(faces) != 1)}"
-    say(f"{path}: {count} put back; {changed:.1%} of the pixels are new{same}.")
+    enlarged = f" into the photograph, {factor} times as large" if factor > 1 else ""
+    say(f"{path}: {count} put back{enlarged}; {changed:.1%} of the pixels are new{same}.")
     if hole is not None and not tension.is_solved(hole):
         notes.append("its largest holes, and those far from the faces, are filled by a membrane instead of a spline")
     if "colorize" in job.damage.tasks:
