@@ -126,10 +126,10 @@ def run(options: StudyOptions) -> Findings:
 
 def write_csv(path: Path, rows: list[Row]) -> None:
     """A row per inversion, without the arrays."""
-    kept = [{name: value for name, value in row.items() if isinstance(value, str | float | int)} for row in rows]
-    names = list(dict.fromkeys(name for row in kept for name in row))
     from jaxgan import files
 
+    kept = [{name: value for name, value in row.items() if isinstance(value, str | float | int)} for row in rows]
+    names = list(dict.fromkeys(name for row in kept for name in row))
     with files.replacing(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
