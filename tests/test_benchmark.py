@@ -44,7 +44,9 @@ def test_operations_of_a_step(demo, lpips):
     @jax.jit
     def step(demo, lpips, target, draw):
         w = statistics.w_avg
-        problem = optimization.Problem(settings.numbers(), settings.program(), jaxgan.Identity(), target, statistics, w)
+        problem = optimization.Problem(
+            settings.numbers(), settings.program(), jaxgan.Identity(), target, statistics, w, 0
+        )
         state = optimization.initial_state(demo, w, settings, jax.random.key(0))
         return optimization.step(demo, lpips, problem, state, draw, jax.random.key(0))
 

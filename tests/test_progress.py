@@ -6,6 +6,7 @@ import numpy as np
 
 from experiments.restore.progress import Progress
 from jaxgan.inversion_config import InversionConfig
+from jaxgan.methods import Method
 from jaxgan.optimization import LossTerms
 
 
@@ -13,12 +14,17 @@ class Face:
     """One of 512x512 pixels, whose loss compares 256x256."""
 
     observed = np.zeros((512, 512, 3))
-    settings = InversionConfig(feature_size=256)
+    settings = Method.of(InversionConfig(feature_size=256))
+    tuned = None
 
     def __init__(self, loss: float, distance: float):
         self.steps = 0
         terms = (np.array([9.0, term]) for term in (loss, distance, 0, 0))
         self.progress = SimpleNamespace(losses=LossTerms(*terms))
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps
 
 
 def test_the_label_names_the_size_that_lpips_is_measured_at(capsys):

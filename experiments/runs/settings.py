@@ -45,4 +45,6 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
     """Everything that differs between two trees of settings, a phrase each."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for k in sorted(old.keys() | new.keys()) for line in differences(old.get(k), new.get(k), k)]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return list(dict.fromkeys(line for pair in zip(old, new, strict=True) for line in differences(*pair, name)))
     return [] if old == new else [f"{name}: {old} then, {new} now"]
