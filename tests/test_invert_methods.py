@@ -139,6 +139,7 @@ def test_tuning_leaves_a_network_and_both_results(tuned, whole, tiny, tiny_netwo
         np.testing.assert_array_equal(array, again[name])
 
 
+@pytest.mark.slow
 def test_a_stopped_tuning_goes_on(robust, tuned, tmp_path, monkeypatch):
     """From the checkpoint that it saves as it stops, in the middle of the tuning; the bar knows how far it was."""
     original = tuning_steps.run_chunk

@@ -60,6 +60,7 @@ def test_the_documented_example_is_a_linear_degradation_that_the_library_restore
     np.testing.assert_allclose(both[1], dimmer(truth), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_restores_a_chain_with_it(file, crops, tiny_network, tmp_path):
     """Dimmed in the corners, reduced and compressed: undone in two pieces, and each tile is nearer to what was seen."""
     images.write_png(tmp_path / "face.png", images.resize(crops[1], 16))

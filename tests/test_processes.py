@@ -161,19 +161,26 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
     ]
 
 
-def test_an_interrupted_cluster_goes_on_and_a_lost_worker_loses_nothing(start, jobs, whole, tmp_path):
+def test_a_lost_worker_of_a_cluster_loses_nothing(start, jobs, whole, tmp_path):
     pytest.importorskip("ray")
     root = tmp_path / "out"
-    command = ("--jobs", jobs, *LONG, "--cluster", "local")
-    process = start(*command, output=root)
+    process = start("--jobs", jobs, *LONG, "--cluster", "local", output=root)
+    wait_for(lambda: is_saved(root), process)
+    workers_of(process)[0].kill()
+    end(process)
+    assert_all_finished(root, whole)
+
+
+@pytest.mark.slow
+def test_an_interrupted_cluster_goes_on(start, jobs, whole, tmp_path):
+    pytest.importorskip("ray")
+    root = tmp_path / "out"
+    process = start("--jobs", jobs, *LONG, "--cluster", "local", output=root)
     wait_for(lambda: is_saved(root), process)
     process.send_signal(signal.SIGTERM)
     stderr = end(process, 130)
     assert f"To go on with {root}, repeat the command with --resume." in stderr.splitlines()[-1]
-    process = start(*command, "--resume", output=root)
-    wait_for(lambda: workers_of(process), process)
-    workers_of(process)[0].kill()
-    end(process)
+    end(start("--jobs", jobs, *LONG, "--cluster", "local", "--resume", output=root))
     assert_all_finished(root, whole)
 
 
