@@ -72,7 +72,7 @@ def test_peaks_are_known_by_name():
     assert flops.measured_cpu_tflops(256, 1) > 0
 
 
-@pytest.mark.parametrize("name", ["float32", "float16"])
+@pytest.mark.parametrize("name", ["float32", pytest.param("float16", marks=pytest.mark.slow)])
 def test_pytorch_computes_the_same_losses(lpips, name):
     """Two images of a random network; `run` compares in the same way before it times."""
     pytest.importorskip("torch")

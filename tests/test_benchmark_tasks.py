@@ -10,6 +10,8 @@ from experiments.measure import levels
 from experiments.measure.levels import LevelTask, all_tasks
 from jaxgan import truths
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 
 def test_there_are_31_tasks_and_30_where_factors_coincide():
     names = [task.name for task in all_tasks(1024)]

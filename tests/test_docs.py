@@ -13,6 +13,8 @@ import jaxgan
 from experiments.docs import build, references
 from experiments.docs.examples import invert_an_array, own_degradation, sweep
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 
 @pytest.fixture(scope="module")
 def face(tiny) -> jax.Array:

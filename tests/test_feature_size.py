@@ -14,6 +14,12 @@ from jaxgan.degradations import Identity
 from jaxgan.inversion_config import InversionConfig
 
 
+@pytest.fixture(scope="module")
+def lpips(narrow):
+    """A narrow random one: these tests ask for what surrounds it."""
+    return narrow
+
+
 @pytest.mark.parametrize("resolution", [128, 512])
 def test_larger_images_are_reduced_by_area(resolution, lpips):
     """96 divides neither. The losses are those of pictures that were reduced by a slow loop in float64."""

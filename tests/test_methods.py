@@ -14,6 +14,13 @@ from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.methods import Method
 
+
+@pytest.fixture(scope="module")
+def lpips(narrow):
+    """A narrow random one: these tests ask for what surrounds it."""
+    return narrow
+
+
 ROBUST = Method(tuple(dataclasses.replace(one, w_samples=50) for one in Method.robust(9).phases))
 """Three steps in each of the three spaces."""
 

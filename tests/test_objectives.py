@@ -10,6 +10,13 @@ import pytest
 from jaxgan.degradations import Compose, Grayscale, Identity, Mask, pytree
 from jaxgan.objectives import OBJECTIVES, halvings
 
+
+@pytest.fixture(scope="module")
+def lpips(narrow):
+    """A narrow random one: these tests ask for what surrounds it."""
+    return narrow
+
+
 SIDE = 64
 KEY = jax.random.key(3)
 

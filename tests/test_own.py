@@ -17,7 +17,7 @@ from experiments.runs import folder as run_folders
 from jaxgan import check_degradation, images
 from jaxgan.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes", "narrow_lpips")
 IMPORTS = "import dataclasses\n\nimport jax\nimport jax.numpy as jnp\nimport numpy as np\n\nimport jaxgan\n\n\n"
 
 

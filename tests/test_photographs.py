@@ -22,6 +22,8 @@ from jaxgan.errors import UserError
 from jaxgan.methods import Method
 from jaxgan.photos import alignment, deep_png, faces, paste, photo_files
 
+pytestmark = pytest.mark.usefixtures("narrow_lpips")
+
 needs_dlib = pytest.mark.skipif(
     find_spec("dlib") is None or find_spec("face_recognition_models") is None,
     reason="needs the packages dlib-bin and face_recognition_models",

@@ -13,6 +13,13 @@ from jaxgan import checkpoints, latents, tuning, tuning_files, tuning_steps
 from jaxgan.degradations import Mask
 from jaxgan.tuning import Pivot, TuningConfig, tune
 
+
+@pytest.fixture(scope="module")
+def lpips(narrow):
+    """A narrow random one: these tests ask for what surrounds it."""
+    return narrow
+
+
 CONFIG = TuningConfig(steps=6, learning_rate=3e-3, stop_at=0.0, locality_distance=2.0)
 KEY = jax.random.key(7)
 
