@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -199,10 +199,7 @@ class RunFolder:
         Raises:
           UserError: the checkpoint does not fit, or holds NaN.
         """
-        try:
-            return inversion_files.load_inversion(self.path / "latents", generator, config)
-        except CheckpointError as error:
-            raise UserError(f"{error}; start again with --overwrite.") from error
+        return _restored(inversion_files.load_inversion, self.path / "latents", generator, config)
 
     def checkpoint_tuning(self, state: TuningState, losses: TuningTerms) -> None:
         """Saves what is needed to continue a tuning; it goes when the run is finished.
@@ -219,10 +216,7 @@ class RunFolder:
         Raises:
           UserError: the checkpoint does not fit, or holds NaN.
         """
-        try:
-            return tuning_files.load_tuning(self.path / "tuning", generator, config)
-        except CheckpointError as error:
-            raise UserError(f"{error}; start again with --overwrite.") from error
+        return _restored(tuning_files.load_tuning, self.path / "tuning", generator, config)
 
     def write_snapshot(self, step: int, image: jax.Array) -> None:
         """Keeps a picture of the iterate for `progress.gif`."""
@@ -240,6 +234,14 @@ class RunFolder:
         _write_record(self.path, self._record)
         shutil.rmtree(self.path / "tuning", ignore_errors=True)
         self._lock.release()
+
+
+def _restored(load: Callable[..., Any], folder: Path, generator: Generator, config: Any) -> Any:
+    """Whatever `load` finds in a folder of checkpoints; its errors say what to do."""
+    try:
+        return load(folder, generator, config)
+    except CheckpointError as error:
+        raise UserError(f"{error}; start again with --overwrite.") from error
 
 
 def _check_claim(lock: Lock, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
