@@ -6,6 +6,9 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
+SUPERSAMPLING = 4
+"""Strokes are drawn on a picture whose sides are so many times those of the mask."""
+
 
 def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) -> Float32[np.ndarray, "size size"]:
     """Hides free-form brush strokes, which are random walks of straight pieces with round joints.
@@ -21,10 +24,8 @@ def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) 
       Yu et al., "Free-Form Image Inpainting with Gated Convolution", 2019, Algorithm 1, arXiv 1806.03589 (the idea).
     """
     generator = np.random.default_rng(seed)
-    supersampling = 4
-    size = resolution * supersampling
-    picture = Image.new("L", (size, size), 255)
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(resolution)
+    size = picture.width
     for _ in range(count):
         point = generator.uniform(0.2, 0.8, 2)
         angle = generator.uniform(0, 2 * np.pi)
@@ -38,8 +39,7 @@ def strokes(seed: int, resolution: int, *, count: int = 4, width: float = 0.08) 
         radius = width * size / 2
         for x, y in pixels:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
-    reduced = np.asarray(picture.reduce(supersampling))
-    return (reduced > 127).astype(np.float32)
+    return _mask_of(picture)
 
 
 def lines(seed: int, resolution: int, *, count: int, width: float = 0.08) -> Float32[np.ndarray, "size size"]:
@@ -56,14 +56,22 @@ def lines(seed: int, resolution: int, *, count: int, width: float = 0.08) -> Flo
       Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", 2023, Section 4, arXiv 2302.06733.
     """
     generator = np.random.default_rng(seed)
-    supersampling = 4
-    size = resolution * supersampling
-    picture = Image.new("L", (size, size), 255)
-    draw = ImageDraw.Draw(picture)
+    picture, draw = _canvas(resolution)
+    size = picture.width
     for _ in range(count):
         points = generator.uniform(0, 1 / 3, (2, 2)) + generator.integers(2, size=(2, 2)) * 2 / 3
         draw.line([tuple(float(v) * size for v in point) for point in points], fill=0, width=round(width * size))
-    return (np.asarray(picture.reduce(supersampling)) > 127).astype(np.float32)
+    return _mask_of(picture)
+
+
+def _canvas(resolution: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """A white picture, larger than the mask so that edges fall where most of a pixel is covered, and its brush."""
+    picture = Image.new("L", (resolution * SUPERSAMPLING,) * 2, 255)
+    return picture, ImageDraw.Draw(picture)
+
+
+def _mask_of(picture: Image.Image) -> Float32[np.ndarray, "size size"]:
+    return (np.asarray(picture.reduce(SUPERSAMPLING)) > 127).astype(np.float32)
 
 
 def box(resolution: int, left: float, top: float, right: float, bottom: float) -> Float32[np.ndarray, "size size"]:
