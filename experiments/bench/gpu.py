@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench.cell import Cell
+from jaxgan import files
 
 LONGEST = 75.0
 """Seconds that a measurement takes at most, as far as is known: 50 to compile, the rest to start and to run."""
@@ -91,7 +92,7 @@ def main() -> None:
         result = measure(measurement, output) if has_time else {"error": "not run: no time was left"}
         rows.append(dataclasses.asdict(measurement) | result)
         record = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "measurements": rows}
-        (output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
+        files.write_text(output / "results.json", json.dumps(record, indent=1) + "\n")
         print(json.dumps(rows[-1]), flush=True)
 
 
