@@ -6,7 +6,7 @@
 Damages faces of known truth as the robust paper does, restores them and writes results.csv, summary.md (a table of all
 31 tasks, empty where one was not run, with the command for it) and for each level a sheet of the first faces: the
 truth, what was observed of it, and the restoration. What is finished is kept: the same command goes on, and other
-levels and methods may be added. One task of 8 faces takes about seven minutes on two cores.
+levels and methods may be added.
 """
 
 from __future__ import annotations
