@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxgan.degradations.jpeg import BLOCK, JPEG, TO_YCBCR, cosines, enlargement
+from jaxgan.pooled_mean import pool
 
 Image = Float[np.ndarray, "_ _ 3"]
 Plane = Float[np.ndarray, "_ _"]
@@ -27,7 +28,7 @@ def complete(jpeg: JPEG, observed: Image, x: Image) -> Image:
       The image, not clipped; a change of colours is the same for all pixels that share one.
     """
     factor = int(jpeg.factor)
-    seen, own = (_reduced(image, factor) for image in (observed, x))
+    seen, own = (pool(image, factor) for image in (observed, x))
     changes = []
     steps = (jpeg.luminance, jpeg.chrominance, jpeg.chrominance)
     pairs = zip(of_observation(seen, jpeg), coefficients(own, jpeg.subsampling), steps, strict=True)
@@ -47,7 +48,7 @@ def error(jpeg: JPEG, x: Image) -> float:
 
     A coefficient may be anywhere in its interval, but no farther from 0 than those of such images are.
     """
-    luminance = coefficients(_reduced(x, int(jpeg.factor)), jpeg.subsampling)[0]
+    luminance = coefficients(pool(x, int(jpeg.factor)), jpeg.subsampling)[0]
     variance = np.minimum(np.mean(luminance**2, (0, 2)), np.asarray(jpeg.luminance, np.float64) ** 2 / 12)
     return float(np.sqrt(np.mean(variance))) / 255
 
@@ -76,12 +77,6 @@ def of_observation(image: Image, jpeg: JPEG) -> list[Blocks]:
             plane = np.moveaxis(np.linalg.solve(smoothing, np.moveaxis(plane, axis, 0)), 0, axis)
         sharp.append(_to_blocks(plane))
     return [luminance, *sharp]
-
-
-def _reduced(image: Image, factor: int) -> Image:
-    """The small picture of a `Pooling`."""
-    height, width = (side // factor for side in image.shape[:2])
-    return image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3).mean((1, 3))
 
 
 def _planes(image: Image, subsampling: tuple[int, int]) -> list[Plane]:

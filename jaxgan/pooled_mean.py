@@ -17,9 +17,9 @@ Small = Float[np.ndarray, "_ _ 3"]
 
 
 def pool(levels: Float[np.ndarray, "h w 3"], factor: int) -> Small:
-    """The mean over tiles, a pixel per tile; the sides are multiples of the factor."""
+    """The mean over tiles, a pixel per tile; what is left at the sides is dropped."""
     height, width = (side // factor for side in levels.shape[:2])
-    return levels.reshape(height, factor, width, factor, 3).mean((1, 3))
+    return levels[: height * factor, : width * factor].reshape(height, factor, width, factor, 3).mean((1, 3))
 
 
 def degraded_variance(covariance: Covariance, factor: int) -> Small:
