@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage, optimize
 
 from jaxgan import spectra
+from jaxgan.degradations import degrade
 
 PROBES = 8
 """Pictures drawn from S; their degraded power, smoothed over neighbours, estimates the diagonal of `A S A'`."""
@@ -76,10 +77,10 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
         with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
             return np.asarray(function(degradation, image.astype(np.float64)), np.float64)
 
-    offset = on_host(_apply, np.zeros(shape))
+    offset = on_host(degrade, np.zeros(shape))
 
     def forward(image: Levels) -> Levels:
-        return np.where(mask, on_host(_apply, image) - offset, 0)
+        return np.where(mask, on_host(degrade, image) - offset, 0)
 
     def transpose(image: Levels) -> Levels:
         return on_host(_transpose, np.where(mask, image, 0))
@@ -89,11 +90,6 @@ def linear_map(degradation: Callable, known: Bool[np.ndarray, "h w"], *, toleran
     if np.abs(forward(0.3 * a - 0.6 * b) - separate).max() > tolerance * np.abs(separate).max():
         return None
     return LinearMap(forward, transpose, known, offset)
-
-
-@jax.jit
-def _apply(degradation: Callable, image: jax.Array) -> jax.Array:
-    return degradation(image)
 
 
 @jax.jit

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -24,6 +23,7 @@ from jaxgan.degradations import (
     Mask,
     MotionBlur,
     Pooling,
+    observed_pixels,
     parts_of,
 )
 from jaxgan.spectra import Spectrum
@@ -149,5 +149,5 @@ def linear_map(degradation: Degradation, shape: tuple[int, int, int]) -> LinearM
 
 
 def _known(degradation: Degradation, shape: tuple[int, int, int]) -> Bool[np.ndarray, "h w"]:
-    """Where something is observed: hiding changes nothing there."""
-    return ~np.any(np.asarray(degradation.hide_missing(jnp.zeros(shape))) != 0, -1)
+    seen = observed_pixels(degradation, shape)
+    return np.ones(shape[:2], bool) if seen is None else np.asarray(seen)

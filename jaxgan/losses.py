@@ -39,6 +39,11 @@ def average_pool(x: Float[Array, "h w *c"], factor: int) -> Float[Array, "_ _ *c
     return jnp.mean(x.reshape(height, factor, width, factor, *x.shape[2:]), (1, 3))
 
 
+def at_most(image: Float[Array, "n n *c"], size: int) -> Float[Array, "_ _ *c"]:
+    """Reduces a square image that is larger than a size to it, see `area_resize`; returns any other as it is."""
+    return area_resize(image, size) if image.shape[0] > size else image
+
+
 def area_resize(image: Float[Array, "n n c"], size: int) -> Float[Array, "{size} {size} c"]:
     """Reduces a square image: each new pixel is the mean of the area it covers, parts of pixels counted as parts.
 

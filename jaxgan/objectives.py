@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxgan.degradations import Degradation, observe, sample
-from jaxgan.losses import area_resize, average_pool
+from jaxgan.degradations import Degradation, observe, observed_pixels, sample
+from jaxgan.losses import at_most, average_pool
 from jaxgan.lpips import Features, distance
 
 ObjectiveName = Literal["lpips", "pyramid"]
@@ -59,23 +59,23 @@ class Pyramid(NamedTuple):
 
 
 def _lpips_target(features_of: Callable, degradation: Degradation, observed: Image, size: int) -> Features:
-    return features_of(_at_most(degradation.hide_missing(observed), size))
+    return features_of(at_most(degradation.hide_missing(observed), size))
 
 
 def _lpips(
     features_of: Callable, degradation: Degradation, target: Features, image: Image, size: int, key: PRNGKeyArray
 ) -> Float[Array, ""]:
     """Compares the degraded image by LPIPS, and draws nothing."""
-    return distance(features_of(_at_most(observe(degradation, image), size)), target)
+    return distance(features_of(at_most(observe(degradation, image), size)), target)
 
 
 def _pyramid_target(features_of: Callable, degradation: Degradation, observed: Image, size: int) -> Pyramid:
     degradation = sample(degradation, jax.random.key(0))  # what it hides is the same in every draw
-    images = halvings(_at_most(degradation.hide_missing(observed), size))
-    mask = _mask(degradation, observed.shape)
-    if mask is None:
+    images = halvings(at_most(degradation.hide_missing(observed), size))
+    seen = observed_pixels(degradation, observed.shape)
+    if seen is None:
         return Pyramid(images, (), tuple(map(features_of, images[:-1])))
-    return Pyramid(images, halvings(_at_most(mask, size))[:-1], ())
+    return Pyramid(images, halvings(at_most(seen.astype(jnp.float32), size))[:-1], ())
 
 
 def _pyramid(
@@ -87,7 +87,7 @@ def _pyramid(
     noise, which is equal in both images and new in every step and size.
     """
     of_degradation, of_noise = jax.random.split(key)
-    images = halvings(_at_most(observe(sample(degradation, of_degradation), image), size))
+    images = halvings(at_most(observe(sample(degradation, of_degradation), image), size))
     total = ERROR_WEIGHT * jnp.mean(jnp.abs(images[-1] - target.images[-1]))
     for level, (ours, theirs) in enumerate(zip(images[:-1], target.images[:-1], strict=True)):
         if target.features:
@@ -117,14 +117,3 @@ def halvings(image: Float[Array, "n n *c"]) -> tuple[Float[Array, "_ _ *c"], ...
     while len(images) <= LEVELS and (len(images) == 1 or images[-1].shape[0] > SMALLEST):
         images.append(average_pool(images[-1], 2))
     return tuple(images)
-
-
-def _mask(degradation: Degradation, shape: tuple[int, ...]) -> Float[Array, "h w"] | None:
-    """Returns 1 where a pixel is observed and 0 where it is missing, or None if no pixel can be missing."""
-    blank = jnp.zeros(shape)
-    hidden = degradation.hide_missing(blank)
-    return None if hidden is blank else jnp.where(jnp.any(hidden != 0, -1), 0.0, 1.0)
-
-
-def _at_most(image: Float[Array, "n n *c"], size: int) -> Float[Array, "_ _ *c"]:
-    return area_resize(image, size) if image.shape[0] > size else image

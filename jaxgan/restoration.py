@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -32,6 +30,7 @@ from jaxgan.degradations import (
     Mask,
     MotionBlur,
     Pooling,
+    degrade,
     parts_of,
     without_draws,
 )
@@ -197,7 +196,7 @@ def _undo_one_by_one(compose: Compose, observed: Image, x: Image, knowledge: Kno
     pieces = _pieces(compose, x.shape)
     before = [x]
     for piece in pieces[:-1]:
-        before.append(np.asarray(_degrade(piece, before[-1].astype(np.float32)), np.float64))
+        before.append(np.asarray(degrade(piece, before[-1].astype(np.float32)), np.float64))
     for piece, image in zip(reversed(pieces), reversed(before), strict=True):
         observed = complete(piece, observed, image, knowledge)
         if isinstance(piece, JPEG):
@@ -229,8 +228,3 @@ def _is_linear(degradation: Degradation, shape: tuple[int, int, int]) -> bool:
     if isinstance(degradation, (JPEG, Dimming, HasInverse)):
         return False
     return isinstance(degradation, LINEAR) or linear_inverse.linear_map(degradation, shape) is not None
-
-
-@jax.jit
-def _degrade(degradation: Callable, image: Array) -> Array:
-    return degradation(image)

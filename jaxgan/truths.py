@@ -32,6 +32,7 @@ from jaxgan.degradations import (
     Mask,
     Pooling,
     ShotNoise,
+    degrade,
     parts_of,
 )
 
@@ -59,7 +60,7 @@ class Exactly:
     degradation: Degradation
 
     def __call__(self, pixels: Pixels, generator: np.random.Generator) -> Pixels:
-        return images.to_uint8(np.asarray(_degraded(self.degradation, jnp.asarray(images.to_float(pixels)))))
+        return images.to_uint8(np.asarray(degrade(self.degradation, jnp.asarray(images.to_float(pixels)))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,11 +179,6 @@ def assumed(truths: Sequence[Truth], observed: Float[Array, "h w 3"], *, draws: 
 
 def _drawing(mean: Degradation, truth: PoissonNoise) -> ShotNoise:
     return ShotNoise(mean, jnp.float32(truth.photons), jnp.float32(truth.drop), jax.random.key_data(jax.random.key(0)))
-
-
-@jax.jit
-def _degraded(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    return degradation(image)
 
 
 def _smallest(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
-from jaxgan import tuning_steps
+from jaxgan import optimization, tuning_steps
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
+from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
-from jaxgan.tuning_steps import LONGEST_CHUNK, Pivot, TuningConfig, TuningState, TuningTerms
+from jaxgan.tuning_steps import Pivot, TuningConfig, TuningState, TuningTerms
 
 
 class TuningResult(NamedTuple):
@@ -74,8 +75,7 @@ def tune(
     """
     if observed.shape != generator.config.image_shape:
         raise ValueError(f"observed has shape {observed.shape}; this generator makes {generator.config.image_shape}.")
-    if not 1 <= chunk_steps <= LONGEST_CHUNK:
-        raise ValueError(f"chunk_steps is {chunk_steps}; expected 1 to {LONGEST_CHUNK}")
+    optimization.check_chunk_steps(chunk_steps)
     target = tuning_steps.make_target(lpips, jnp.asarray(observed), degradation, size=config.feature_size)
     state, terms = (
         (tuning_steps.initial_state(generator, config), tuning_steps.no_terms(0))
@@ -154,7 +154,7 @@ def interpolate(
 
 def _result(generator: Generator, pivot: Pivot, state: TuningState, terms: TuningTerms) -> TuningResult:
     tuned = tuning_steps.with_weights(generator, state.weights)
-    return TuningResult(tuned, tuning_steps.render(tuned, pivot), terms, state)
+    return TuningResult(tuned, optimization.render(tuned, Latents(pivot.ws, pivot.noise)), terms, state)
 
 
 def _of(tree: Any, index: int) -> Any:

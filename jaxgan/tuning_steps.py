@@ -25,9 +25,7 @@ from jaxgan.degradations import Degradation, observe, pytree
 from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
 from jaxgan.latents import NoiseMaps
 from jaxgan.lpips import LPIPS, Features, distance
-
-LONGEST_CHUNK = 1000
-"""A call of `run_chunk` has room for the losses of so many steps."""
+from jaxgan.optimization import LONGEST_CHUNK
 
 Weights = dict[str, Float[Array, "..."]]
 """The trained arrays of a synthesis network, as {"b4/conv1/kernel": array, ...}."""
@@ -130,7 +128,7 @@ class Target(NamedTuple):
 @partial(jax.jit, static_argnames="size")
 def make_target(lpips: LPIPS, observed: Float[Array, "h w 3"], degradation: Degradation, *, size: int) -> Target:
     """Prepares an observation for comparisons."""
-    image = _at_most(degradation.hide_missing(observed), size)
+    image = losses.at_most(degradation.hide_missing(observed), size)
     with precision.products("float32"):
         return Target(image, lpips.features(image))
 
@@ -238,11 +236,11 @@ def loss_terms(
     """
     untuned, tuned = networks
     size = config.feature_size
-    image = _at_most(observe(degradation, as_rgb(tuned.synthesis(pivot.ws, pivot.noise))), size)
+    image = losses.at_most(observe(degradation, as_rgb(tuned.synthesis(pivot.ws, pivot.noise))), size)
     perceptual = distance(lpips.features(image), target.features)
     squared_error = jnp.mean((image - target.image) ** 2)
     beside = beside_pivot(untuned, pivot.ws, config.locality_distance, key)
-    ours, theirs = (_at_most(as_rgb(one.synthesis(beside, pivot.noise)), size) for one in (tuned, untuned))
+    ours, theirs = (losses.at_most(as_rgb(one.synthesis(beside, pivot.noise)), size) for one in (tuned, untuned))
     locality = distance(lpips.features(ours), lpips.features(theirs)) + jnp.mean((ours - theirs) ** 2)
     total = perceptual + squared_error + config.locality_weight * locality
     return TuningTerms(total, perceptual, squared_error, locality)
@@ -268,13 +266,6 @@ def beside_pivot(
     return ws + far * way / jnp.maximum(length, 1e-12)
 
 
-@jax.jit
-def render(generator: Generator, pivot: Pivot) -> Float[Array, "h w 3"]:
-    """Renders the image of a pivot, not degraded, in float32."""
-    with precision.products("float32"):
-        return as_rgb(generator.synthesis(pivot.ws, pivot.noise))
-
-
 def no_terms(length: int) -> TuningTerms:
     """Returns terms of zeros for so many steps."""
     return TuningTerms(*(jnp.zeros(length) for _ in TuningTerms._fields))
@@ -282,7 +273,3 @@ def no_terms(length: int) -> TuningTerms:
 
 def _adam(config: TuningConfig) -> optax.GradientTransformation:
     return optax.scale_by_adam(config.adam_b1, config.adam_b2, config.adam_eps)
-
-
-def _at_most(image: Float[Array, "h w 3"], size: int) -> Float[Array, "_ _ 3"]:
-    return losses.area_resize(image, size) if image.shape[0] > size else image

@@ -11,7 +11,15 @@ from jaxgan.degradations.checking import check_degradation
 from jaxgan.degradations.jpeg import JPEG
 from jaxgan.degradations.noise import Denoising, Dimming, ShotNoise
 from jaxgan.degradations.pixels import Grayscale, Identity, Mask
-from jaxgan.degradations.protocol import CompleteObservation, Degradation, observe, pytree, sample
+from jaxgan.degradations.protocol import (
+    CompleteObservation,
+    Degradation,
+    degrade,
+    observe,
+    observed_pixels,
+    pytree,
+    sample,
+)
 from jaxgan.degradations.reduction import Pooling
 
 __all__ = [
@@ -29,7 +37,9 @@ __all__ = [
     "Pooling",
     "ShotNoise",
     "check_degradation",
+    "degrade",
     "observe",
+    "observed_pixels",
     "parts_of",
     "pytree",
     "sample",

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 T = TypeVar("T")
 
@@ -46,6 +47,19 @@ class Degradation(Protocol):
         picture; a black hole would be a strong object with edges, whose features drown those of the pixels beside it.
         Where nothing is missing the argument itself is returned.
         """
+
+
+@jax.jit
+def degrade(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    """Degrades an image, compiled for the kind of the degradation."""
+    return degradation(image)
+
+
+def observed_pixels(degradation: Degradation, shape: tuple[int, ...]) -> Bool[Array, "h w"] | None:
+    """Tells which pixels of an image are observed, those that hiding leaves alone; None if all of them always are."""
+    blank = jnp.zeros(shape)
+    hidden = degradation.hide_missing(blank)
+    return None if hidden is blank else ~jnp.any(hidden != 0, -1)
 
 
 def observe(degradation: Degradation, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
