@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from jaxgan import images, inversion_loop, optimization
 from jaxgan import latents as latents_lib
-from jaxgan.degradations import Degradation
+from jaxgan.degradations import Degradation, check_degradation, parts_of
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Image
@@ -78,6 +78,7 @@ def invert(
     Raises:
       UserError: the generator's images are too small for LPIPS.
       ValueError: the observation does not fit the generator, or `chunk_steps` is out of range.
+      TypeError, ValueError: a degradation of one's own is refused by `check_degradation`.
       FloatingPointError: the loss is not finite; the message names the step.
     """
     check_size(generator.config.resolution)
@@ -88,6 +89,7 @@ def invert(
             "Align and resize the photograph first."
         )
     optimization.check_chunk_steps(chunk_steps)
+    _check_own(degradation, generator.config.resolution)
     method = Method.of(config)
     prior = optimization.make_prior(generator, method.first) if prior is None else prior
     image = Image(observed, degradation, method, key, prior, resume_from)
@@ -134,6 +136,7 @@ def invert_batch(
       One result per image, in their order.
     Raises:
       ValueError: the observations do not fit the generator, or the configs not each other.
+      TypeError, ValueError: a degradation of one's own is refused by `check_degradation`.
       FloatingPointError: the loss of an image is not finite; the message names the image and the step.
     """
     check_size(generator.config.resolution)
@@ -143,6 +146,7 @@ def invert_batch(
             f"observed has shape {observed.shape}; expected (n, {', '.join(map(str, generator.config.image_shape))})."
         )
     optimization.check_chunk_steps(chunk_steps)
+    _check_own(_of_image(degradations, 0), generator.config.resolution)
     configs = [config] * len(observed) if isinstance(config, InversionConfig | Method) else config
     methods = [Method.of(one) for one in configs]
     programs = {tuple(phase.program() for phase in method.phases) for method in methods}
@@ -154,7 +158,7 @@ def invert_batch(
     upcoming = (
         Image(
             observed[index],
-            jax.tree.map(lambda leaf, index=index: leaf[index], degradations),
+            _of_image(degradations, index),
             method,
             keys[index],
             priors[method.first.w_samples, method.first.start_samples],
@@ -172,6 +176,18 @@ def invert_batch(
                 result = result_of(generator, progress.image.method, progress.state, progress.losses)
                 results[progress.image.name] = result
     return [results[index] for index in range(len(observed))]
+
+
+def _of_image(degradations: Degradation, index: int) -> Degradation:
+    """Takes the degradation of an image out of those of a batch."""
+    return jax.tree.map(lambda leaf: leaf[index], degradations)
+
+
+def _check_own(degradation: Degradation, resolution: int) -> None:
+    """Checks the parts that do not come from this package, before a long run meets what is wrong with them."""
+    for part in parts_of(degradation):
+        if not type(part).__module__.startswith("jaxgan."):
+            check_degradation(part, resolution)
 
 
 def result_of(

@@ -122,6 +122,24 @@ def test_a_field_that_is_no_number_is_told():
         check_degradation(Named)
 
 
+def test_the_library_tells_mistakes_before_the_loop(tiny, narrow):
+    @jaxgan.pytree
+    @dataclasses.dataclass(frozen=True)
+    class Steep(jaxgan.CompleteObservation):
+        scale: jax.Array
+
+        def __call__(self, image):
+            return self.scale * jnp.sqrt(image + 1)
+
+    chain = jaxgan.Compose((jaxgan.Grayscale(), Steep(jnp.float32(2))))
+    config, picture = jaxgan.InversionConfig(steps=1), jnp.zeros(tiny.config.image_shape)
+    with pytest.raises(ValueError, match="Steep of a black image has derivatives that are not finite"):
+        jaxgan.invert(tiny, narrow, picture, chain, config, jax.random.key(0))
+    pair = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), chain)
+    with pytest.raises(ValueError, match="Steep of a black image has derivatives that are not finite"):
+        jaxgan.invert_batch(tiny, narrow, jnp.stack([picture] * 2), pair, config, jax.random.split(jax.random.key(0)))
+
+
 def test_mistakes_of_a_file_are_told(tmp_path):
     (tmp_path / "own.py").write_text("x = 1 / 0\n")
     with pytest.raises(UserError, match="ZeroDivisionError: division by zero"):
