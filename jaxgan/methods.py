@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 from jaxgan.inversion_config import InversionConfig
 
+SMALLEST_PYRAMID = 64
+"""The pyramid of a small picture begins at this size at least, as LPIPS says little of fewer pixels."""
 SPACES = ("w", "w_plus", "w_plus_plus")  # each holds the ones before it
 
 
@@ -80,6 +82,22 @@ class Method:
                     keep="last",
                 )
                 for index, (space, length) in enumerate(spaces.items())
+            )
+        )
+
+    def compared_at(self, side: int) -> Method:
+        """Returns the method for an observation that is an enlarged picture of a smaller size.
+
+        Args:
+          side: the side of that picture in pixels. Pyramids begin there, but at no less than `SMALLEST_PYRAMID`.
+        """
+        size = max(side, SMALLEST_PYRAMID)
+        return Method(
+            tuple(
+                dataclasses.replace(phase, feature_size=min(phase.feature_size, size))
+                if phase.objective == "pyramid"
+                else phase
+                for phase in self.phases
             )
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -141,6 +142,11 @@ def damage(truths: Sequence[Truth], pixels: Pixels, seed: int) -> Pixels:
         left = truth(left, np.random.default_rng((seed, index)))
     down, across = (old // new for old, new in zip(pixels.shape[:2], left.shape[:2], strict=True))
     return left.repeat(down, 0).repeat(across, 1)
+
+
+def side_after(chain: Sequence[Truth], resolution: int) -> int:
+    """Returns the side of the picture that damages leave of an image of a resolution, in pixels."""
+    return resolution // math.prod(truth.factor for truth in chain if isinstance(truth, Reduction))
 
 
 def assumed(truths: Sequence[Truth], observed: Float[Array, "h w 3"], *, draws: bool = False) -> Degradation:

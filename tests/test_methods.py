@@ -13,6 +13,7 @@ from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents
 from jaxgan.methods import Method
+from jaxgan.truths import Reduction, side_after
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,15 @@ def test_the_published_method():
         rates = jax.vmap(one.numbers().learning_rate_at)(jnp.arange(150))
         np.testing.assert_array_equal(rates, np.full(150, one.learning_rate, np.float32))
     assert [one.steps for one in Method.robust(8).phases] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("chain, size", [([Reduction(8)], 128), ([Reduction(8), Reduction(4)], 64), ([], 1024)])
+def test_the_pyramid_begins_at_the_size_of_a_small_picture(chain, size):
+    """SPEC 8: at the observation's own size, which is at least 64."""
+    side = side_after(chain, 1024)
+    assert {one.feature_size for one in Method.robust().compared_at(side).phases} == {size}
+    default = Method.of(InversionConfig())
+    assert default.compared_at(side) == default
 
 
 def test_the_steps_of_a_method_belong_to_its_phases():

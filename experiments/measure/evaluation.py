@@ -119,6 +119,7 @@ class Evaluator:
         if method == "robust":
             drawing = [truths.assumed(chain, seen, draws=True) for chain, seen in zip(chains, observed, strict=True)]
             believed = observation.stack(drawing)
+            settings = settings.compared_at(truths.side_after(chains[0], len(true_faces[0])))
         rows: list[dict[str, Any]] = []
         pictures: dict[tuple[str, str], list[np.ndarray]] = {}
         for seed in seeds if settings is not None else seeds[:1]:

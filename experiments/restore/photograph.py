@@ -21,7 +21,7 @@ from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import checkpoints, images, optimization
+from jaxgan import checkpoints, images, optimization, truths
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
@@ -131,6 +131,10 @@ def _works(
     resume: bool,
 ) -> Iterator[Work]:
     """Every seed of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
+    settings = job.inversion
+    if not job.damage.already_degraded:  # there each face has a factor of its own, and all share a program
+        chain = degrade.happened(job.damage, generator.config.resolution, None)
+        settings = settings.compared_at(truths.side_after(chain, generator.config.resolution))
     truth = None if job.damage.already_degraded else jnp.asarray(images.to_float(face.crop.pixels))
     for seed, run in zip(job.seeds, face.runs, strict=True):
         if not run.is_finished:
@@ -140,7 +144,7 @@ def _works(
                 reached = _started(generator, job.inversion.first, key, *begin)
             yield Work(
                 run=run,
-                settings=job.inversion,
+                settings=settings,
                 truth=truth,
                 observed=observation.observed,
                 assumed=observation.assumed,

@@ -284,7 +284,8 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
         damage = job.damage
         kernels = (damage.kernel_size, damage.assume_kernel_size, degrade.octave(damage))
         programs = tuple(phase.program() for phase in job.inversion.phases)
-        facts = (programs, sorted(damage.tasks), kernels, damage.degradation, _compression(job))
+        size = damage.factor if job.method == "robust" else None  # of what it compares
+        facts = (programs, sorted(damage.tasks), kernels, damage.degradation, _compression(job), size)
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)
     return groups
