@@ -1,6 +1,5 @@
 """Fixtures and flags of all tests: exact float32 products, no silent broadcasting, shapes checked at run time."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -15,6 +14,7 @@ jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
 import json  # noqa: E402
 
 import jax  # noqa: E402
+import narrow_vgg  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from parity import REFERENCE  # noqa: E402
@@ -77,29 +77,10 @@ def lpips():
     return jaxgan.load_lpips()
 
 
-@contextlib.contextmanager
-def _narrow_vgg():
-    """Every VGG16 that is made or loaded in the block has 8 channels in all layers."""
-    from jaxgan import lpips, vgg
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vgg, "STAGES", tuple((8, depth) for _, depth in vgg.STAGES))
-        patch.setattr(lpips, "TAPS", dict.fromkeys(lpips.TAPS, 8))
-        yield patch
-
-
 @pytest.fixture(scope="session")
 def narrow():
-    """A random LPIPS of 8 channels, for tests of what surrounds it.
-
-    The trained one, of 512, is most of the time that steps and comparisons of 16x16 pixels take.
-    """
-    from flax import nnx
-
-    import jaxgan
-
-    with _narrow_vgg():
-        return jaxgan.LPIPS(rngs=nnx.Rngs(0))
+    """A random LPIPS of 8 channels, see `narrow_vgg`."""
+    return narrow_vgg.narrow_lpips()
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +89,7 @@ def narrow_lpips(lpips, narrow, tmp_path_factory):
     from jaxgan import checkpoints
 
     weights = checkpoints.network_arrays(narrow)
-    with _narrow_vgg() as patch:
+    with narrow_vgg.narrow_vgg() as patch:
         patch.setenv("JAXGAN_CACHE", str(tmp_path_factory.mktemp("narrow")))
         folder = checkpoints.cache_folder() / "lpips-vgg16"
         checkpoints.save_lpips(folder, weights, {"weights_sha256": checkpoints.digest(weights)})

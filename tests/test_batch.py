@@ -7,10 +7,12 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import narrow_vgg
 import numpy as np
 import pytest
 from parity import REFERENCE, relative_error
 
+import jaxgan
 from convert import stylegan2
 from jaxgan import checkpoints, optimization
 from jaxgan.batch import Batch
@@ -28,6 +30,12 @@ def generator(tmp_path_factory):
     config, weights = stylegan2.read(REFERENCE / "ada_tiny.pkl")
     checkpoints.save_generator(folder, config, weights, {})
     return checkpoints.load_generator(folder)
+
+
+@pytest.fixture(scope="module", params=["narrow", pytest.param("trained", marks=pytest.mark.slow)])
+def lpips(request):
+    """Both take the same path through the batch; the trained one takes other algorithms of convolutions, too."""
+    return narrow_vgg.narrow_lpips() if request.param == "narrow" else jaxgan.load_lpips()
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +150,10 @@ def test_devices_share_evenly(generator, lpips):
 FOUR_DEVICES = """
 import sys
 sys.path.insert(0, "tests")
-import jax, numpy as np, test_batch
-from jaxgan import batch, checkpoints, load_lpips
+import jax, narrow_vgg, numpy as np, test_batch
+from jaxgan import batch, checkpoints
 assert len(jax.devices()) == 4
-generator, lpips = checkpoints.load_generator(sys.argv[1]), load_lpips()
+generator, lpips = checkpoints.load_generator(sys.argv[1]), narrow_vgg.narrow_lpips()
 places = batch.Batch(generator, lpips, 4, devices=jax.devices())
 for place, problem in enumerate(test_batch.make_problems(generator, lpips)[:4]):
     places.put(place, *problem)
@@ -156,6 +164,7 @@ np.savez(sys.argv[2], losses=np.concatenate(losses, 1), w=w, pixels=places.rende
 """
 
 
+@pytest.mark.parametrize("lpips", ["narrow"], indirect=True)
 def test_four_devices_give_what_one_gives(generator, runs, tmp_path):
     """The batch is spread over the devices; only rounding differs, which Adam enlarges (see below)."""
     expected = runs(4, [0, 1, 2, 3])

@@ -74,6 +74,7 @@ def test_a_degradation_of_ones_own_is_undone(tiny_network, face):
     assert np.abs(restored[1::2] - frame[1::2]).max() > 0.05  # the rows between are new
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_a_distance_for_each_trial(tiny_network, face):
     distances = sweep.sweep(face, model=tiny_network, steps=5)
     assert list(distances) == [(0.3, 0.05), (0.3, 0.1), (3.0, 0.05), (3.0, 0.1)]

@@ -131,35 +131,35 @@ QUICK = InversionConfig(steps=7, w_samples=100)
 
 
 @pytest.mark.parametrize("latent_space", ["w", "w_plus"])
-def test_the_result_is_the_image_of_its_latents(tiny, lpips, target, latent_space):
+def test_the_result_is_the_image_of_its_latents(tiny, narrow, target, latent_space):
     config = dataclasses.replace(QUICK, latent_space=latent_space)
-    result = inversion.invert(tiny, lpips, target, Identity(), config, jax.random.key(0))
+    result = inversion.invert(tiny, narrow, target, Identity(), config, jax.random.key(0))
     assert result.ws.shape == (6, 8)
     assert [len(term) for term in result.losses] == [7] * 4
     np.testing.assert_array_equal(result.image, optimization.render(tiny, Latents(result.ws, result.noise)))
     # The best iterate's loss, computed again from what is returned.
-    problem = optimization.make_problem(tiny, lpips, target, Identity(), config)
-    terms = jax.jit(optimization.loss_terms)(tiny, lpips, problem, Latents(result.ws, result.noise), KEY)
+    problem = optimization.make_problem(tiny, narrow, target, Identity(), config)
+    terms = jax.jit(optimization.loss_terms)(tiny, narrow, problem, Latents(result.ws, result.noise), KEY)
     assert result.returned_step == int(np.argmin(result.losses.total))
     np.testing.assert_allclose(terms.total, result.losses.total.min(), rtol=1e-4)
 
 
-def test_rows_of_w_plus_differ_and_those_of_w_do_not(tiny, lpips, target):
+def test_rows_of_w_plus_differ_and_those_of_w_do_not(tiny, narrow, target):
     for space, differs in (("w", False), ("w_plus", True)):
         config = dataclasses.replace(QUICK, latent_space=space, jitter=0.0, keep="last")
-        ws = inversion.invert(tiny, lpips, target, Identity(), config, jax.random.key(0)).ws
+        ws = inversion.invert(tiny, narrow, target, Identity(), config, jax.random.key(0)).ws
         assert bool(jnp.any(ws[0] != ws[5])) == differs
 
 
-def test_the_same_key_gives_the_same_result_and_another_key_another(tiny, lpips, target):
-    results = [inversion.invert(tiny, lpips, target, Identity(), QUICK, jax.random.key(k)) for k in (0, 0, 1)]
+def test_the_same_key_gives_the_same_result_and_another_key_another(tiny, narrow, target):
+    results = [inversion.invert(tiny, narrow, target, Identity(), QUICK, jax.random.key(k)) for k in (0, 0, 1)]
     np.testing.assert_array_equal(results[0].image, results[1].image)
     assert not np.array_equal(results[0].image, results[2].image)
 
 
-def test_a_run_continued_from_any_chunk_ends_bit_identically(tiny, lpips, target):
+def test_a_run_continued_from_any_chunk_ends_bit_identically(tiny, narrow, target):
     seen = []
-    arguments = (tiny, lpips, target, Identity(), QUICK, jax.random.key(3))
+    arguments = (tiny, narrow, target, Identity(), QUICK, jax.random.key(3))
     whole = inversion.invert(*arguments, chunk_steps=2, on_chunk=lambda *state: seen.append(state))
     assert [int(state.step) for state, _ in seen] == [2, 4, 6, 7]
     for state, losses in seen[:-1]:
@@ -168,13 +168,13 @@ def test_a_run_continued_from_any_chunk_ends_bit_identically(tiny, lpips, target
         jax.tree.map(np.testing.assert_array_equal, again, whole)
 
 
-def test_masked_pixels_of_the_photograph_change_nothing(tiny, lpips, target):
+def test_masked_pixels_of_the_photograph_change_nothing(tiny, narrow, target):
     """Whatever stands in the hole (black, white, a scratch) reaches neither the loss nor the result."""
     mask = jnp.ones((16, 16)).at[4:10, 5:15].set(0)
     results = [
         inversion.invert(
             tiny,
-            lpips,
+            narrow,
             jnp.where(mask[:, :, None] > 0, target, filling),
             Mask(mask),
             QUICK,
@@ -185,13 +185,13 @@ def test_masked_pixels_of_the_photograph_change_nothing(tiny, lpips, target):
     jax.tree.map(np.testing.assert_array_equal, results[0], results[1])
 
 
-def test_a_strong_prior_keeps_w_at_the_mean(tiny, lpips, target):
+def test_a_strong_prior_keeps_w_at_the_mean(tiny, narrow, target):
     statistics = latents.w_statistics(tiny, samples=100)
     config = dataclasses.replace(QUICK, steps=30, jitter=0.0, keep="last")
     distances = []
     for weight in (0.0, 1e3):
         config = dataclasses.replace(config, latent_dist_reg_weight=weight)
-        ws = inversion.invert(tiny, lpips, target, Identity(), config, jax.random.key(0)).ws
+        ws = inversion.invert(tiny, narrow, target, Identity(), config, jax.random.key(0)).ws
         distances.append(float(jnp.mean((ws - statistics.w_avg[None, :]) ** 2)))
     assert distances[1] < 0.1 * distances[0]
 
@@ -205,11 +205,11 @@ def test_wrong_observations_are_told(tiny, lpips):
             inversion.invert(*arguments, chunk_steps=chunk_steps)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tiny, lpips, target):
+def test_a_loss_that_is_not_finite_stops_the_run(tiny, narrow, target):
     broken = jax.tree.map(lambda leaf: leaf, tiny)
     broken.synthesis.b4.const[...] = jnp.nan * broken.synthesis.b4.const[...]
     with pytest.raises(FloatingPointError, match="the loss is nan at step 0; lower the learning rate"):
-        inversion.invert(broken, lpips, target, Identity(), QUICK, jax.random.key(0))
+        inversion.invert(broken, narrow, target, Identity(), QUICK, jax.random.key(0))
 
 
 def test_a_compiled_program_takes_all_numbers_of_a_config():
