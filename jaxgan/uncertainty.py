@@ -87,7 +87,7 @@ def choose_samples(losses: Sequence[float]) -> list[int]:
 
 def count_near(losses: Sequence[float]) -> int:
     """Counts the losses that are within 10 % of the lowest one, itself among them."""
-    return sum(loss <= (1 + TOLERANCE) * min(losses) for loss in losses)
+    return sum(1 for loss in losses if loss <= (1 + TOLERANCE) * min(losses))
 
 
 class Spread(NamedTuple):
@@ -167,7 +167,7 @@ def calibration_factor(
     error = np.asarray(truth, np.float64) - mean
     reach = np.maximum(np.where(error < 0, mean - low, high - mean), 0)
     needed = np.divide(np.abs(error), reach, out=np.where(error == 0, 0.0, np.inf), where=reach > 0)
-    return float(np.quantile(needed, INTERVAL[1] - INTERVAL[0], method="higher"))
+    return float(np.quantile(needed, INTERVAL[1] - INTERVAL[0], method="inverted_cdf"))
 
 
 def stretch(spread: Spread, factor: float) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]:

@@ -13,6 +13,8 @@ from experiments.runs import pictures, report, spread_picture
 from jaxgan import files, images, uncertainty
 from jaxgan.photos import paste, photo_files
 
+SIDE = 384
+"""Smallest side of a face in uncertainty.png; smaller ones are enlarged."""
 SHOWN = 5
 """Samples in the strip, the best among them."""
 
@@ -39,10 +41,9 @@ def write(
     found = uncertainty.measure_spread(samples.astype(np.float64))
     mean = np.rint(found.mean).astype(np.uint8)
     _write_npz(folder / "uncertainty.npz", spread=found.spread.astype(np.float32), mean=mean)
-    tile = pictures.enlarged(samples[0], report.TILE)
-    large = pictures.enlarged(found.spread, report.TILE)
-    tiles = [("the best result", tile), ("how sure it is", spread_picture.coloured(tile, large))]
-    images.write_png(folder / "uncertainty.png", _above_legend(pictures.sheet(tiles, columns=2, bar=22), large))
+    best, spread = pictures.enlarged(samples[0], SIDE), pictures.enlarged(found.spread, SIDE)
+    tiles = [("the best result", best), ("where the results differ", spread_picture.coloured(best, spread))]
+    images.write_png(folder / "uncertainty.png", _above_legend(pictures.sheet(tiles, columns=2, bar=22), spread))
     different = uncertainty.most_different(samples.astype(np.float64), count=SHOWN)
     strip = [("observed", photo_files.read_photo(folder / names[chosen[0]] / "observed.png"))]
     for place, index in enumerate(different):
@@ -50,11 +51,11 @@ def write(
     images.write_png(folder / "samples.png", report.panel([*strip, (f"mean of {len(chosen)}", mean)]))
     unobserved = np.ones(found.spread.shape, bool) if mask is None else mask <= 0.5
     mean_spread = float(found.spread[unobserved].mean())
-    filled = "" if near >= len(chosen) else f"; only {near} explain it within 10 %, so the best {len(chosen)} are taken"
+    compared = "they are compared" if near == len(chosen) else f"the best {len(chosen)} are compared"
     say(
-        f"{folder}/uncertainty.png: {len(chosen)} of {len(names)} starts explain the observation about as well as the "
-        f"best{filled}. They differ by {mean_spread:.1f} of 255 levels where nothing was observed; "
-        "samples.png shows the most different ones."
+        f"{folder}/uncertainty.png: {near} of {len(names)} starts explain the observation within 10 % of the best one; "
+        f"{compared}. They differ by {mean_spread:.1f} of 255 levels where nothing was observed, and samples.png shows "
+        "the most different ones."
     )
     return {
         "starts": len(names),
