@@ -20,6 +20,7 @@ from experiments.options import Completion, Damage, FaceChoice, InvertOptions, S
 from experiments.restore import crops, paste_back, photograph
 from experiments.restore.jobs import Job
 from experiments.runs import spread_picture
+from experiments.studies import uncertainty as study
 from jaxgan import InversionConfig, images
 from jaxgan.batch import Batch
 from jaxgan.methods import Method
@@ -216,3 +217,23 @@ def test_colours_say_how_far_samples_differ():
     np.testing.assert_allclose(found[3], 20 + 0.8 * spread_picture.COLOURS[-1], atol=0.5)
     np.testing.assert_allclose(found[4], 20 + 0.8 * np.array(spread_picture.WITHOUT_ESTIMATE), atol=0.5)
     assert spread_picture.legend(200, has_unknown=True).shape[1] == 200
+
+
+def test_a_study_judges_the_hole_and_calibrates_by_other_faces():
+    """Samples around the truth, but three times too near to each other; the pixels outside are never looked at."""
+    rows = []
+    for seed in range(2):
+        draw = np.random.default_rng(seed).normal(size=(17, 24, 24, 3))
+        scale = np.linspace(2, 12, 24)[:, None]
+        levels = [np.clip(np.rint(128 + scale * each), 0, 255).astype(np.uint8) for each in (draw[0], draw[1:] / 3)]
+        mask = np.ones((24, 24), np.float32)
+        mask[:, 4:20] = 0
+        levels[0][mask > 0] = 255
+        rows.append({"images": {"truth": levels[0], "samples": levels[1], "mask": mask}})
+    judged = study._judged(rows[0])
+    assert judged["mean_error"] < 12 and judged["samples"] == 16  # 127 and more outside
+    assert 0.2 < judged["coverage"] < 0.5 and judged["correlation"] > 0.4
+    found = study._calibrated(rows[0], rows[1:])
+    assert 2 < found["factor"] < 4 and abs(found["calibrated_coverage"] - 0.8) < 0.05
+    assert study._calibrated(rows[1], rows[1:])["factor"] == found["factor"]  # of the others alone
+    assert np.isnan(study._calibrated(rows[0], [])["factor"])

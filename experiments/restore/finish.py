@@ -24,13 +24,13 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     """
     job = photograph.job
     for face in photograph.faces:
-        distances = {run.path.name: _distance(run.path) for run in face.runs}
-        if job.uncertainty is not None:
-            mask = face.crop.mask if job.damage.tasks == {"inpaint"} else None
-            facts = uncertainty_map.write(face.folder, distances, mask=mask, say=say)
-            _keep_best(face.folder, distances, uncertainty=facts)
-        elif len(face.runs) > 1:
-            _keep_best(face.folder, distances, restarts=distances)
+        if len(face.runs) > 1:
+            distances = {run.path.name: _distance(run.path) for run in face.runs}
+            facts: dict[str, Any] = {"restarts": distances}
+            if job.uncertainty is not None:
+                mask = face.crop.mask if job.damage.tasks == {"inpaint"} else None
+                facts = {"uncertainty": uncertainty_map.write(face.folder, distances, mask=mask, say=say)}
+            _keep_best(face.folder, distances, **facts)
     if job.paste_format is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
         restored = [(face.crop, face.folder) for face in photograph.faces]

@@ -54,14 +54,16 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
             job.damage.tasks,
         )
     if job.uncertainty is not None:
+        shown = job.folder / "restored_uncertainty.png"
         fills = "inpaint" in job.damage.tasks and not job.damage.tasks & REPLACED
         uncertainty_map.write_photograph(
-            job.folder / "restored_uncertainty.png",
+            shown,
             photo_files.to_8_bits(photo._replace(pixels=pixels)),
             faces,
             _hole(hole, [crop for crop, _ in faces], pixels.shape) if fills else None,
             only_hole=job.damage.tasks == {"inpaint"},
         )
+        say(f"{shown}: where the results of the faces differ, laid over the photograph.")
     path = run_folders.restored(job.folder, job.paste_format)
     notes = [*photo.notes, *photo_files.write(path, pixels, photo, job.paste_format)]
     changed = (pixels != photo.pixels).any(axis=-1).mean()

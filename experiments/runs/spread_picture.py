@@ -63,7 +63,6 @@ def legend(width: int, *, has_unknown: bool) -> np.ndarray:
 
 
 def _fitting(lines: list[str], width: int) -> ImageFont.FreeTypeFont:
-    """The largest font, within reason, in which the lines are not wider than a picture."""
-    fonts = [ImageFont.load_default(size) for size in range(8, 33)]
-    fitting = [font for font in fonts if max(map(font.getlength, lines)) <= 0.96 * width]
-    return fitting[-1] if fitting else fonts[0]
+    """The largest font in which the lines are not wider than a picture, and no larger than a picture's labels are."""
+    length = max(map(ImageFont.load_default(100).getlength, lines))
+    return ImageFont.load_default(max(8, min(int(96 * width / length), width // 40)))

@@ -121,10 +121,8 @@ def _judged(row: Row) -> Row:
 def _accuracy(setup: Setup, row: Row) -> Row:
     """LPIPS to the truth of the best sample and of the mean of all."""
     truth, samples, _ = (jnp.asarray(each) / 127.5 - 1 for each in _levels(row))
-    pairs = {"best": samples[0], "mean": samples.mean(0)}
-    return {
-        f"lpips_truth_of_{name}": metrics.compare(setup.lpips, image, truth)["lpips"] for name, image in pairs.items()
-    }
+    pairs = {"lpips_truth": samples[0], "lpips_truth_of_mean": samples.mean(0)}
+    return {name: metrics.compare(setup.lpips, image, truth)["lpips"] for name, image in pairs.items()}
 
 
 def _calibrated(row: Row, others: list[Row]) -> Row:
@@ -177,7 +175,7 @@ def _table(setup: Setup, rows: list[Row]) -> str:
         "factor": ("factor", 2),
         "spread": ("mean_spread", 1),
         "error of the best": ("mean_error", 1),
-        f"{setup.lpips_name} of the best": ("lpips_truth_of_best", 3),
+        f"{setup.lpips_name} of the best": ("lpips_truth", 3),
         "of the mean ": ("lpips_truth_of_mean", 3),
         "starts within 10 %": ("within_10_percent", 1),
     }
