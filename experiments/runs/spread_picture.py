@@ -58,7 +58,13 @@ def legend(width: int, *, has_unknown: bool) -> np.ndarray:
         text = f"{value}" if value < TOP else f"{value} or more"
         place = (left + (right - left) * value / TOP, top + line)
         pen.text(place, text, fill="black", font=font, anchor="ma" if value < TOP else "ra")
-    pen.text((width / 2, top + 2 * line), "spread, in levels of 255", fill="black", font=font, anchor="ma")
+    pen.text(
+        (width / 2, top + 2 * line),
+        "how far they differ (255 is from black to white)",
+        fill="black",
+        font=font,
+        anchor="ma",
+    )
     return np.asarray(picture)
 
 
