@@ -97,6 +97,10 @@ def test_the_first_start_is_that_of_the_seed_alone_and_the_others_are_not(whole,
     folder, _ = whole
     succeed(*command, tmp_path / "alone", "--seed", 4)
     assert_same(folder / "sample-00", tmp_path / "alone")
+    before = contents(tmp_path / "alone")
+    code, stderr = call(*command, tmp_path / "alone", "--uncertainty", 2, "--resume")
+    assert code == 2 and "alone holds another run; add --overwrite to replace it" in stderr
+    assert contents(tmp_path / "alone") == before
     maps = [np.load(folder / name / "latents.npz")["noise_4"] for name in SAMPLES]
     assert abs(np.corrcoef([map_.ravel() for map_ in maps]) - np.eye(3)).max() < 0.3  # other noise each
 

@@ -94,6 +94,8 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
     ]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
     starts = job.starts
+    for folder in folders if len(starts) > 1 and not overwrite else ():
+        run_folders.check_kept(folder, starts[0].folder)
     claims = {
         folder / start.folder if len(starts) > 1 else folder: _settings(job, start, generator)
         for folder in folders

@@ -52,10 +52,10 @@ def write(
     unobserved = np.ones(found.spread.shape, bool) if mask is None else mask <= 0.5
     mean_spread = float(found.spread[unobserved].mean())
     compared = "they are compared" if near == len(chosen) else f"the best {len(chosen)} are compared"
+    where = "on average" if mask is None else "where nothing was observed"
     say(
         f"{folder}/uncertainty.png: {near} of {len(names)} starts explain the observation within 10 % of the best one; "
-        f"{compared}. They differ by {mean_spread:.1f} of 255 levels where nothing was observed, and samples.png shows "
-        "the most different ones."
+        f"{compared}. They differ by {mean_spread:.1f} of 255 levels {where}; samples.png shows the most different."
     )
     return {
         "starts": len(names),

@@ -39,6 +39,20 @@ def of_face(folder: Path, face: int) -> Path:
     return folder / f"face-{face}"
 
 
+def check_kept(folder: Path, start: str) -> None:
+    """Looks whether a folder may get the result of the best of several starts.
+
+    Args:
+      folder: of a face.
+      start: names the folder of one of the starts, inside it.
+    Raises:
+      UserError: it holds the result of something else than starts of that kind.
+    """
+    record = _read_record(folder)
+    if record is not None and record.get("kept", "").rpartition("-")[0] != start.rpartition("-")[0]:
+        raise UserError(f"{folder} holds another run; add --overwrite to replace it, or choose another --output.")
+
+
 def restored(folder: Path, format_name: str) -> Path:
     """The file of a whole photograph in its folder."""
     return folder / f"restored{photo_files.SUFFIXES[format_name]}"

@@ -47,7 +47,7 @@ def legend(width: int, *, has_unknown: bool) -> np.ndarray:
     lines += ["blue: filled in smoothly, far from any face; no estimate"] if has_unknown else []
     font = _fitting(lines, width)
     line = round(1.4 * font.size)
-    picture = Image.new("RGB", (width, line * (len(lines) + 3)), "white")
+    picture = Image.new("RGB", (width, line * len(lines) + 7 * line // 2), "white")
     pen = ImageDraw.Draw(picture)
     for number, text in enumerate(lines):
         pen.text((width / 2, line * number + line / 2), text, fill="black", font=font, anchor="mm")
