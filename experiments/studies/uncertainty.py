@@ -58,7 +58,7 @@ def study(setup: Setup) -> Findings:
             figures.points(covered, shown, "damage", name, label=label, shift=shift)
     covered.axhspan(0.6, 0.95, color="gray", alpha=0.15)
     covered.axhline(0.8, color="gray", linewidth=0.8)
-    covered.set(ylabel="truth between the 10 % and 90 % quantiles", ylim=(0, 1))
+    covered.set(ylabel="share of the truth in the interval", ylim=(0, 1))
     covered.legend(fontsize=8)
     return Findings(rows, figure, _table(setup, rows))
 
