@@ -71,7 +71,7 @@ def _restore_one(options: InvertOptions, engine: Engine, job: Job) -> None:
     from experiments.restore.pipeline import restore_one
 
     faces = crops.load(job, engine.generator.config, say=cli.say)
-    if len(faces) * len(job.seeds) == 1:
+    if len(faces) * len(job.starts) == 1:
         engine = engine._replace(devices=engine.devices[:1])
     with _explain_how_to_go_on(job.folder):
         restore_one(engine, job, faces, resume=options.output.resume, overwrite=options.output.overwrite)
@@ -125,6 +125,7 @@ def _settings(options: InvertOptions) -> dict[str, object]:
         "approach": dataclasses.asdict(options.approach),
         "loop": dataclasses.asdict(options.loop),
         "seeds": options.seeds.all,
+        "uncertainty": options.seeds.uncertainty,
         "init": options.seeds.init,
         "snapshot_every": options.output.snapshot_every,
         "networks": dataclasses.asdict(options.networks),

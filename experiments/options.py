@@ -270,6 +270,8 @@ class Seeds:
     """Several seeds: each gets a folder seed-S, and the one that comes nearest to the observation is the result."""
     restarts: int = 1
     """Try so many seeds, counted from --seed, as --seeds does."""
+    uncertainty: Annotated[int | None, default("no map")] = None
+    """Restore each face from so many starts, 16 for a good map: uncertainty.png shows where the results differ."""
     init: Annotated[str | None, default("a guess from samples; projector and robust: the mean")] = None
     """Latents to begin with: latents.npz of a run, projected_w.npz, or a .pt; FILE:N takes the N-th of several."""
 

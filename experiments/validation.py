@@ -25,6 +25,7 @@ def validate(options: InvertOptions, *, photograph_count: int = 1, device_count:
         *_of_approach(options.approach),
         *_of_loop(options),
         *_of_seeds(options.seeds, photograph_count),
+        *_of_uncertainty(options.seeds, options.damage),
         *_of_output(options.output),
         *_of_machines(options.machines, device_count),
     ]
@@ -270,6 +271,21 @@ def _of_seeds(seeds: Seeds, photograph_count: int) -> list[str]:
         problems.append("--seeds: a seed is given twice.")
     if seeds.seeds and seeds.seed != 0:
         problems.append("--seed has no effect with --seeds; leave one out.")
+    return problems
+
+
+def _of_uncertainty(seeds: Seeds, damage: Damage) -> list[str]:
+    count = seeds.uncertainty
+    if count is None:
+        return []
+    problems = [] if count >= 2 else [f"--uncertainty is {count}; expected 2 starts or more, 16 for a good map."]
+    if not damage.tasks:
+        problems.append("--uncertainty belongs to a damage; with invert nothing is missing. Leave it out.")
+    problems += [
+        f"--uncertainty and {_flag(name)} exclude each other; leave one out."
+        for name in ("seeds", "restarts")
+        if _is_set(seeds, name)
+    ]
     return problems
 
 

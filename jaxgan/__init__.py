@@ -1,6 +1,6 @@
 """StyleGAN2 inversion and image restoration in JAX."""
 
-from jaxgan import images, latents, masks, metrics
+from jaxgan import images, latents, masks, metrics, uncertainty
 from jaxgan.checkpoints import load_generator, load_lpips, save_generator
 from jaxgan.degradations import (
     JPEG,
@@ -84,4 +84,5 @@ __all__ = [
     "save_tuning",
     "tune",
     "tune_batch",
+    "uncertainty",
 ]

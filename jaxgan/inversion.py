@@ -115,6 +115,7 @@ def invert_batch(
     keys: Key[Array, " n"],
     *,
     prior: Prior | None = None,
+    offsets: Float[Array, "n w_dim"] | None = None,
     size: int | None = None,
     chunk_steps: int = 25,
 ) -> list[InversionResult]:
@@ -130,6 +131,7 @@ def invert_batch(
         (`InversionConfig.program`) must be equal.
       keys: one key per image, `[n]`.
       prior: see `invert`; None collects the facts that the configs ask for.
+      offsets: added to the first w of each image (see `uncertainty.spread_starts`); None for nothing.
       size: the number of places of the batch; None takes one per image.
       chunk_steps: the number of steps between two returns to Python, from 1 to `optimization.LONGEST_CHUNK`.
     Returns:
@@ -163,6 +165,7 @@ def invert_batch(
             keys[index],
             priors[method.first.w_samples, method.first.start_samples],
             name=index,
+            offset=None if offsets is None else offsets[index],
         )
         for index, method in enumerate(methods)
     )

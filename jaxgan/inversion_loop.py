@@ -36,6 +36,7 @@ class Image:
       prior: what is known of the network's latents.
       reached: state and losses that an earlier run ended with; None to begin.
       name: whatever the caller knows it by.
+      offset: added to the first w (see `uncertainty.spread_starts`); None for nothing.
     """
 
     observed: Float[Any, "h w 3"]
@@ -45,6 +46,7 @@ class Image:
     prior: Prior
     reached: tuple[InversionState, LossTerms] | None = None
     name: Any = None
+    offset: Float[Any, " w_dim"] | None = None
 
     @property
     def phase(self) -> int:
@@ -73,7 +75,8 @@ class Image:
         if self.reached is not None:
             state, reached = self.reached[0], self.method.phase_after(self._steps)
         else:
-            state, reached = optimization.initial_state(generator, problem.start, phases[0], self.key), 0
+            first = problem.start if self.offset is None else problem.start + self.offset
+            state, reached = optimization.initial_state(generator, first, phases[0], self.key), 0
         for ended, begun in zip(phases[reached:wanted], phases[reached + 1 : wanted + 1], strict=True):
             state = optimization.next_phase(generator, ended, state, begun)
         return problem, self.key, state

@@ -72,9 +72,20 @@ def mapped_samples(
     generator: Generator, *, samples: int, seed: int = 123, label: int | None = None
 ) -> Float[Array, "n w_dim"]:
     """Maps standard normal z to latents w, as `w_statistics` does."""
-    config = generator.config
+    z = jnp.asarray(np.random.RandomState(seed).randn(samples, generator.config.z_dim), jnp.float32)
+    return map_z(generator, z, label=label)
+
+
+def map_z(generator: Generator, z: Float[Array, "n z_dim"], *, label: int | None = None) -> Float[Array, "n w_dim"]:
+    """Maps several z to latents w.
+
+    Args:
+      generator: the network.
+      z: the input latents.
+      label: see `w_statistics`.
+    """
+    config, samples = generator.config, len(z)
     check_label(generator, label)
-    z = jnp.asarray(np.random.RandomState(seed).randn(samples, config.z_dim), jnp.float32)
     classes = jnp.arange(samples) % config.c_dim if label is None and config.c_dim else jnp.full(samples, label or 0)
     labels = jnp.eye(config.c_dim)[classes] if config.c_dim else None
     return _map(generator, z, labels)

@@ -164,7 +164,9 @@ def test_of_many_photographs_only_marked_folders_are_removed(tmp_path):
     finished(tmp_path / "a")
     finished(tmp_path / "b" / "face-0" / "seed-1")
     finished(tmp_path / "b" / "face-1")
+    finished(tmp_path / "b" / "face-1" / "sample-00")
     (tmp_path / "b" / "restored.tif").write_text("pasted together")
+    (tmp_path / "b" / "restored_uncertainty.png").write_text("pasted together")
     (tmp_path / "b" / "diary").mkdir()
     (tmp_path / "b" / "diary" / "config.json").write_text('{"theirs": 1}')
     folders = [tmp_path / name for name in ("a", "b", "new")]

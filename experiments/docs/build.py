@@ -46,7 +46,7 @@ GROUPS = {
     "Tunings on disk": ("save_tuning", "load_tuning", "save_tuned"),
     "Restoration": ("restore", "has_inverse", "Spectrum", "measure_spectrum"),
     "Inversions on disk": ("save_inversion", "load_inversion", "InversionState"),
-    "Modules": ("images", "latents", "masks", "metrics"),
+    "Modules": ("images", "latents", "masks", "metrics", "uncertainty"),
     "Errors": ("UserError", "CheckpointError"),
 }
 EXAMPLES = Path(__file__).parent / "examples"

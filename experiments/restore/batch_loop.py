@@ -53,7 +53,8 @@ class Engine:
     def image(self, work: Work) -> Image:
         """A face as the library's loop takes it."""
         prior = self.prior(work.settings.first)
-        return Image(work.observed, work.assumed, work.settings, work.key, prior, work.reached, name=work)
+        parts = (work.observed, work.assumed, work.settings, work.key, prior, work.reached)
+        return Image(*parts, name=work, offset=work.offset)
 
     def bytes_needed(self, work: Work, size: int) -> int:
         """Memory of one device that a batch of faces like this one takes in the last phase, which has most latents."""

@@ -46,6 +46,7 @@ class Work:
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
       fidelity: of the restoration, see `jaxgan.restore`.
       method: the name of the inversion, by which the restoration finds what it knows of its errors.
+      offset: added to the first w, `[w_dim]`; None for nothing.
     """
 
     run: RunFolder
@@ -61,6 +62,7 @@ class Work:
     noise: float | None = None
     fidelity: float = 0.0
     method: str = "default"
+    offset: jax.Array | None = None
     tuning: TuningConfig | None = None
     tuned: tuple[TuningState, TuningTerms] | None = None
     _writing: list[Future] = dataclasses.field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The end of a photograph: the best seed of every face is kept, and the faces are pasted back into the whole."""
+"""The end of a photograph: the best start of every face is kept, and the faces are pasted back into the whole."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.restore import paste_back
-from experiments.restore.photograph import ClaimedFace, Photograph, has_face_folders
+from experiments.restore import paste_back, uncertainty_map
+from experiments.restore.photograph import Photograph, has_face_folders
 from experiments.runs import folder as run_folders
 
 
@@ -25,7 +25,12 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     job = photograph.job
     for face in photograph.faces:
         if len(face.runs) > 1:
-            _keep_best(face)
+            distances = {run.path.name: _distance(run.path) for run in face.runs}
+            facts: dict[str, Any] = {"restarts": distances}
+            if job.uncertainty is not None:
+                mask = face.crop.mask if job.damage.tasks == {"inpaint"} else None
+                facts = {"uncertainty": uncertainty_map.write(face.folder, distances, mask=mask, say=say)}
+            _keep_best(face.folder, distances, **facts)
     if job.paste_format is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
         restored = [(face.crop, face.folder) for face in photograph.faces]
@@ -34,17 +39,16 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     return {"faces": results} if has_face_folders(job) else {"result": results.get(job.folder.name)}
 
 
-def _keep_best(face: ClaimedFace) -> None:
+def _keep_best(folder: Path, distances: dict[str, float], **facts: Any) -> None:
     """Copies the run whose degraded reconstruction is nearest to the observation into the folder around them all.
 
-    Its config.json, written last, lists the others under "restarts".
+    Its config.json, written last, holds the facts, too.
     """
-    distances = {run.path.name: _distance(run.path) for run in face.runs}
-    best = min(face.runs, key=lambda run: distances[run.path.name]).path
-    shutil.copytree(best, face.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
-    shutil.rmtree(face.folder / "latents", ignore_errors=True)
-    shutil.copytree(best / "latents", face.folder / "latents")
-    run_folders.copy_record(best, face.folder, kept=best.name, restarts=distances)
+    best = folder / min(distances, key=lambda name: distances[name])
+    shutil.copytree(best, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
+    shutil.rmtree(folder / "latents", ignore_errors=True)
+    shutil.copytree(best / "latents", folder / "latents")
+    run_folders.copy_record(best, folder, kept=best.name, **facts)
 
 
 def _distance(run: Path) -> float:

@@ -29,6 +29,23 @@ OF_ONE_JOB = {
 """Options that a line of a list of jobs may set for its photograph, by their group."""
 
 
+class Start(NamedTuple):
+    """Where one of the inversions of a face begins.
+
+    Attributes:
+      seed: of its randomness.
+      sample: its number among the starts that `--uncertainty` asks for, 0 being the guess itself; None without it.
+    """
+
+    seed: int
+    sample: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Names its folder in that of the face, where there are several."""
+        return f"seed-{self.seed}" if self.sample is None else f"sample-{self.sample:02}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """A photograph to restore.
@@ -45,6 +62,7 @@ class Job:
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
       networks: where the networks were loaded from, and the label, for the record.
+      uncertainty: how many starts of the only seed are compared; None for the guess alone.
     """
 
     path: Path
@@ -63,6 +81,7 @@ class Job:
     snapshot_every: int
     checkpoint_seconds: float
     networks: dict[str, Any]
+    uncertainty: int | None = None
 
     @classmethod
     def of(cls, path: Path, folder: Path, options: InvertOptions) -> Job:
@@ -84,6 +103,7 @@ class Job:
             snapshot_every=options.output.snapshot_every,
             checkpoint_seconds=options.output.checkpoint_seconds,
             networks=dataclasses.asdict(options.networks) | {"lpips": str(options.networks.lpips)},
+            uncertainty=options.seeds.uncertainty,
         )
 
     @property
@@ -92,14 +112,21 @@ class Job:
         return self.folder.name
 
     @property
+    def starts(self) -> tuple[Start, ...]:
+        """The inversions of each face."""
+        if self.uncertainty is None:
+            return tuple(Start(seed) for seed in self.seeds)
+        return tuple(Start(self.seeds[0], number) for number in range(self.uncertainty))
+
+    @property
     def steps_of_run(self) -> int:
-        """The largest number of steps of one face and seed."""
+        """The largest number of steps of one face and start."""
         return self.inversion.steps + (self.tuning.steps if self.tuning is not None else 0)
 
     @property
     def total_steps(self) -> int:
-        """The largest number of steps of one face with all its seeds."""
-        return self.steps_of_run * len(self.seeds)
+        """The largest number of steps of one face with all its starts."""
+        return self.steps_of_run * len(self.starts)
 
 
 class Collected(NamedTuple):

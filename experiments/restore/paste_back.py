@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.restore import uncertainty_map
 from experiments.restore.crops import Crop, photograph_hole
 from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
@@ -52,6 +53,17 @@ def write(job: Job, faces: Sequence[tuple[Crop, Path]], resolution: int, *, say:
             hole,
             job.damage.tasks,
         )
+    if job.uncertainty is not None:
+        shown = job.folder / "restored_uncertainty.png"
+        fills = "inpaint" in job.damage.tasks and not job.damage.tasks & REPLACED
+        uncertainty_map.write_photograph(
+            shown,
+            photo_files.to_8_bits(photo._replace(pixels=pixels)),
+            faces,
+            _hole(hole, [crop for crop, _ in faces], pixels.shape) if fills else None,
+            only_hole=job.damage.tasks == {"inpaint"},
+        )
+        say(f"{shown}: where the results of the faces differ, laid over the photograph.")
     path = run_folders.restored(job.folder, job.paste_format)
     notes = [*photo.notes, *photo_files.write(path, pixels, photo, job.paste_format)]
     changed = (pixels != photo.pixels).any(axis=-1).mean()
@@ -119,11 +131,16 @@ def _pasted(
             pixels = paste.fill_holes(pixels, hole, [], tone=photo_tone)
         return paste.replace_faces(pixels, faces, tone=None if "colorize" in tasks else photo_tone)
     if "inpaint" in tasks:
-        if hole is None:
-            holes = [paste.hole_of_mask(crop.mask, crop.placement, pixels.shape) for crop in crops]
-            hole = np.logical_or.reduce(holes)
+        hole = _hole(hole, crops, pixels.shape)
         pixels = paste.fill_holes(pixels, hole, faces, tone=tone.find_tone(pixels, hole))
     return paste.colour_faces(pixels, faces) if "colorize" in tasks else pixels
+
+
+def _hole(hole: np.ndarray | None, crops: Sequence[Crop], shape: tuple[int, ...]) -> np.ndarray:
+    """What is missing of a photograph: a hole of its own size, or else what the masks of its faces hide."""
+    if hole is not None:
+        return hole
+    return np.logical_or.reduce([paste.hole_of_mask(crop.mask, crop.placement, shape) for crop in crops])
 
 
 def _blurred(faces: Sequence[tuple[Crop, Path]], tasks: frozenset[str]) -> list[str]:

@@ -17,11 +17,11 @@ from experiments.restore import degrade, latent_files
 from experiments.restore.crops import Crop
 from experiments.restore.degrade import Observation
 from experiments.restore.face_run import Work
-from experiments.restore.jobs import Job
+from experiments.restore.jobs import Job, Start
 from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
-from jaxgan import checkpoints, images, optimization, truths
+from jaxgan import checkpoints, images, latents, optimization, truths, uncertainty
 from jaxgan.errors import UserError
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
@@ -35,7 +35,7 @@ class ClaimedFace(NamedTuple):
     Attributes:
       crop: the face.
       folder: where its results go.
-      runs: a folder for each seed: `folder` itself for a single one, else folders inside it.
+      runs: a folder for each start: `folder` itself for a single one, else folders inside it.
     """
 
     crop: Crop
@@ -59,7 +59,7 @@ class Photograph:
 
     @property
     def runs(self) -> list[RunFolder]:
-        """The folders of all faces and seeds."""
+        """The folders of all faces and starts."""
         return [run for face in self.faces for run in face.runs]
 
     def release(self) -> None:
@@ -69,7 +69,7 @@ class Photograph:
 
 
 def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, overwrite: bool) -> Photograph:
-    """Claims a folder for every face and seed, all of them or none, and degrades the faces.
+    """Claims a folder for every face and start, all of them or none, and degrades the faces.
 
     Args:
       job: the photograph.
@@ -93,16 +93,19 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         for crop in crops
     ]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
+    starts = job.starts
+    for folder in folders if len(starts) > 1 and not overwrite else ():
+        run_folders.check_kept(folder, starts[0].folder)
     claims = {
-        run_folders.of_seed(folder, seed, job.seeds): _settings(job, seed, generator)
+        folder / start.folder if len(starts) > 1 else folder: _settings(job, start, generator)
         for folder in folders
-        for seed in job.seeds
+        for start in starts
     }
     runs = RunFolder.claim(claims, resume=resume, overwrite=overwrite)
     try:
         faces = [
-            ClaimedFace(crop, folder, runs[first : first + len(job.seeds)])
-            for crop, folder, first in zip(crops, folders, range(0, len(runs), len(job.seeds)), strict=True)
+            ClaimedFace(crop, folder, runs[first : first + len(starts)])
+            for crop, folder, first in zip(crops, folders, range(0, len(runs), len(starts)), strict=True)
         ]
         works = [
             work
@@ -130,18 +133,17 @@ def _works(
     *,
     resume: bool,
 ) -> Iterator[Work]:
-    """Every seed of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
+    """Every start of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
     settings = job.inversion
     if not job.damage.already_degraded:  # there each face has a factor of its own, and all share a program
         chain = degrade.happened(job.damage, generator.config.resolution, None)
         settings = settings.compared_at(truths.side_after(chain, generator.config.resolution))
     truth = None if job.damage.already_degraded else jnp.asarray(images.to_float(face.crop.pixels))
-    for seed, run in zip(job.seeds, face.runs, strict=True):
+    for (key, offset), run in zip(_spread(job, face.crop.index, generator), face.runs, strict=True):
         if not run.is_finished:
-            key = run_settings.key_for(seed, job.path, face.crop.index)
             reached = run.restore(generator, job.inversion) if resume else None
             if reached is None and begin is not None:
-                reached = _started(generator, job.inversion.first, key, *begin)
+                reached = _started(generator, job.inversion.first, key, *begin, offset)
             yield Work(
                 run=run,
                 settings=settings,
@@ -157,15 +159,35 @@ def _works(
                 tuning=job.tuning,
                 tuned=run.restore_tuning(generator, job.tuning) if resume and job.tuning is not None else None,
                 reached=reached,
+                offset=offset,
             )
 
 
+def _spread(job: Job, face: int, generator: Generator) -> list[tuple[jax.Array, jax.Array | None]]:
+    """The key of each start of a face, and what is added to its first w: nothing, unless it shows the uncertainty."""
+    keys = [run_settings.key_for(seed, job.path, face) for seed in job.seeds]
+    if job.uncertainty is None:
+        return [(key, None) for key in keys]
+    (key,), count, label = keys, job.uncertainty, job.networks["label"]
+    w_avg = latents.w_statistics(generator, samples=job.inversion.first.w_samples, label=label).w_avg
+    offsets = uncertainty.spread_starts(generator, w_avg, key, count=count, label=label)
+    return [(key, None), *zip(uncertainty.start_keys(key, count=count)[1:], offsets[1:], strict=True)]
+
+
 def _started(
-    generator: Generator, config: InversionConfig, key: jax.Array, w: np.ndarray, noise: list[np.ndarray]
+    generator: Generator,
+    config: InversionConfig,
+    key: jax.Array,
+    w: np.ndarray,
+    noise: list[np.ndarray],
+    offset: jax.Array | None,
 ) -> tuple[InversionState, LossTerms]:
-    """An inversion of no step yet that begins with given latents, and noise maps if there are any to be optimised."""
-    state = optimization.initial_state(generator, w, config, key)
-    has_noise = bool(noise) and config.noise == "optimized"
+    """An inversion of no step yet that begins with given latents, and noise maps if there are any to be optimised.
+
+    A start that is moved away from the latents begins with noise maps of its own, too.
+    """
+    state = optimization.initial_state(generator, w if offset is None else w + np.asarray(offset), config, key)
+    has_noise = bool(noise) and offset is None and config.noise == "optimized"
     latents = state.latents._replace(noise=tuple(map(jnp.asarray, noise))) if has_noise else state.latents
     none = jnp.zeros(0)
     return state._replace(latents=latents, best=latents), LossTerms(none, none, none, none)
@@ -201,7 +223,7 @@ def make_room(jobs: Sequence[Job], *, resume: bool, overwrite: bool) -> None:
             run_folders.remove(folder)
 
 
-def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
+def _settings(job: Job, start: Start, generator: Generator) -> dict[str, Any]:
     """Everything that decides the result of a run: a resumed run must agree in all of it."""
     mask, own = job.damage.mask, job.damage.degradation
     return run_settings.as_stored(
@@ -216,7 +238,8 @@ def _settings(job: Job, seed: int, generator: Generator) -> dict[str, Any]:
             "completion": dataclasses.asdict(job.completion),
             "mask_sha256": None if mask is None else checkpoints.sha256(mask),
             "degradation_sha256": None if own is None else checkpoints.sha256(Path(own.rpartition(":")[0])),
-            "seed": seed,
+            "seed": start.seed,
+            "sample": start.sample,
             "init": job.init,
             "init_sha256": None if job.init is None else checkpoints.sha256(latent_files.split(job.init)[0]),
             "method": job.method,

@@ -182,7 +182,7 @@ class _Many:
             size = self._record.sizes.get(name)
             if size is None:
                 faces = max(1, len(self._photograph_of[first].faces))
-                size = batch_size.fitting_size(batch, first, faces * sum(len(job.seeds) for job in group), self.say)
+                size = batch_size.fitting_size(batch, first, faces * sum(len(job.starts) for job in group), self.say)
                 self._record.write_size(name, size)
         batch_loop.invert(batch, itertools.chain([first], works), int(size), self)
 

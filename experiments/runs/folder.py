@@ -39,9 +39,18 @@ def of_face(folder: Path, face: int) -> Path:
     return folder / f"face-{face}"
 
 
-def of_seed(face: Path, seed: int, seeds: Sequence[int]) -> Path:
-    """The folder of a seed of a face: inside that of the face if there are several."""
-    return face / f"seed-{seed}" if len(seeds) > 1 else face
+def check_kept(folder: Path, start: str) -> None:
+    """Looks whether a folder may get the result of the best of several starts.
+
+    Args:
+      folder: of a face.
+      start: names the folder of one of the starts, inside it.
+    Raises:
+      UserError: it holds the result of something else than starts of that kind.
+    """
+    record = _read_record(folder)
+    if record is not None and record.get("kept", "").rpartition("-")[0] != start.rpartition("-")[0]:
+        raise UserError(f"{folder} holds another run; add --overwrite to replace it, or choose another --output.")
 
 
 def restored(folder: Path, format_name: str) -> Path:
@@ -78,7 +87,7 @@ def remove(folder: Path) -> None:
         if run != folder:
             run.rmdir()
             _remove_if_empty(run.parent)
-    for file in folder.glob("restored.*") if folder.is_dir() else ():
+    for file in folder.glob("restored[._]*") if folder.is_dir() else ():
         file.unlink()
 
 
@@ -88,14 +97,15 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _runs(folder: Path) -> list[Path]:
-    """The runs in the folder of a photograph: itself, those of its faces and of their seeds, outer ones first."""
-    inside = [folder, *folder.glob("face-*"), *folder.glob("seed-*"), *folder.glob("face-*/seed-*")]
+    """The runs in the folder of a photograph: itself, those of its faces and of their starts, outer ones first."""
+    patterns = ("face-*", "seed-*", "sample-*", "face-*/seed-*", "face-*/sample-*")
+    inside = [folder, *(path for pattern in patterns for path in folder.glob(pattern))]
     return [path for path in inside if _read_record(path) is not None]
 
 
 def _others(folder: Path) -> bool:
     """Whether there is anything but whole photographs that were pasted together."""
-    return not folder.is_dir() or any(not file.name.startswith("restored.") for file in folder.iterdir())
+    return not folder.is_dir() or any(not file.name.startswith(("restored.", "restored_")) for file in folder.iterdir())
 
 
 def _is_occupied(path: Path) -> bool:

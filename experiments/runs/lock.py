@@ -23,7 +23,8 @@ class Lock:
 
         self.path = folder / f".{name}.lock"
         self._holder = folder / f".{name}.holder"  # not in the file of the lock, which a second process empties
-        self._lock = filelock.FileLock(self.path, timeout=0)
+        # The thread that writes the report of a run releases what the main thread holds.
+        self._lock = filelock.FileLock(self.path, timeout=0, thread_local=False)
 
     def acquire(self) -> Lock:
         """Takes the lock and notes who holds it.

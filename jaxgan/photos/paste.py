@@ -236,6 +236,29 @@ def with_low_frequencies_of(
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
 
+def lay_maps(
+    maps: Sequence[Float32[np.ndarray, "size size"]], placements: Sequence[Placement], photo_shape: tuple[int, ...]
+) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+    """Lays numbers of the aligned squares' pixels, such as their spread, where the faces lie in the photo.
+
+    Args:
+      maps: non-negative numbers for the pixels of each square.
+      placements: the places of the squares in the photo.
+      photo_shape: (height, width, ...) in pixels.
+    Returns:
+      The numbers times the share of each face, which fades out towards the border of its square, and summed over the
+      faces; and the sum of the shares.
+    """
+    total, weight = np.zeros(photo_shape[:2], np.float32), np.zeros(photo_shape[:2], np.float32)
+    for index, (values, placement) in enumerate(zip(maps, placements, strict=True)):
+        box = _box(placement, photo_shape)
+        others = [other for place, other in enumerate(placements) if place != index]
+        share = _shares([_fade(each, *box) for each in (placement, *others)])[0]
+        total[box] += share * np.maximum(_warped(_reduced(values, placement), placement, *box), 0)
+        weight[box] += share
+    return total, weight
+
+
 def hole_of_mask(
     mask: Float32[np.ndarray, "size size"], placement: Placement, photo_shape: tuple[int, ...]
 ) -> Bool[np.ndarray, "H W"]:
@@ -283,12 +306,14 @@ def _coloured(base: Float32[np.ndarray, "h w 3"], restored: Float32[np.ndarray, 
 
 def _values(face: RestoredFace) -> Float32[np.ndarray, "size size 3"]:
     """Returns the face in [0, 1], reduced to the photo's size where a photo pixel would skip some of the face's own."""
-    image = face.image
-    factor = face.placement.pixels_per_pixel
-    if factor < 1:
-        side = max(1, math.ceil(len(image) * factor))
-        image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
-    return image.astype(np.float32) / np.float32(255)
+    return _reduced(face.image, face.placement).astype(np.float32) / np.float32(255)
+
+
+def _reduced(image: np.ndarray, placement: Placement) -> np.ndarray:
+    if placement.pixels_per_pixel >= 1:
+        return image
+    side = max(1, math.ceil(len(image) * placement.pixels_per_pixel))
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _box(placement: Placement, photo_shape: tuple[int, ...]) -> tuple[slice, slice]:
