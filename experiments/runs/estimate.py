@@ -105,9 +105,12 @@ def plot(path: Path, estimated: Estimated) -> None:
             axes.axvline(truth, color="black", linestyle="--", label=f"truth {_number(name, truth)}")
         scale = "linear" if name in ("drop", "quality") else "log"
         axes.set(xscale=scale, xlabel=f"{name} (pixels)" if UNITS[name] == "pixels" else name)
+        shown = one.grid[:: max(1, len(one.grid) // 6)]
+        axes.set_xticks(shown, [f"{value:.2g}" for value in shown])
+        axes.minorticks_off()
         axes.set_yscale("symlog", linthresh=DECIDED)
         axes.set_ylim(0, None)
-        axes.set_ylabel("loss above the lowest")
+        axes.set_ylabel("loss above the lowest (nats)")
         axes.set_title("the picture does not decide" if one.flat else "", fontsize=9)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
