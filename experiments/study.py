@@ -36,6 +36,7 @@ Name = Literal[
     "fewer-steps",
     "restoration",
     "interpolation",
+    "blind",
 ]
 QUICK_STEPS, QUICK_COUNT = 60, 3
 TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight", "restoration"), ("colorize",))

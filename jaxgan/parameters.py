@@ -21,6 +21,7 @@ from jaxgan.degradations import (
     Pooling,
     ShotNoise,
     parts_of,
+    without_draws,
 )
 
 Parameter = Literal["sigma", "length", "photons", "drop", "quality", "factor"]
@@ -31,11 +32,10 @@ OF_PART: dict[type, tuple[Parameter, ...]] = {
     GaussianBlur: ("sigma",),
     MotionBlur: ("length",),
     Denoising: ("photons", "drop"),
-    ShotNoise: ("photons", "drop"),
     JPEG: ("quality",),
     Pooling: ("factor",),
 }
-"""The parameters that each kind of degradation has, or that its observation shows."""
+"""The parameters that a kind of degradation has, or that its observation shows; drawn noise has those of its mean."""
 
 VALUES = 16
 """The number of values that the grid of a sigma, a length or photons has."""
@@ -84,7 +84,7 @@ def _is_reduced(degradation: Degradation) -> bool:
 
 def check(degradation: Degradation, unknown: Collection[Parameter]) -> None:
     """Raises ValueError if a degradation has no such parameter, or if there is none of that name."""
-    known = {name for part in parts_of(degradation) for name in OF_PART.get(type(part), ())}
+    known = {name for part in parts_of(without_draws(degradation)) for name in OF_PART.get(type(part), ())}
     if wrong := [name for name in unknown if name not in known]:
         raise ValueError(
             f"{', '.join(map(repr, wrong))}: the degradation has no such parameter. "

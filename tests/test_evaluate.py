@@ -161,7 +161,8 @@ def test_a_signal_keeps_the_sweeps_that_are_done_and_says_how_to_go_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["latent-weight", "steps", "kernel", "mismatch", "mask", "latent-space", "fewer-steps", "restoration"]
+    "name",
+    ["latent-weight", "steps", "kernel", "mismatch", "mask", "latent-space", "fewer-steps", "restoration", "blind"],
 )
 def test_the_other_studies_run(name, tmp_path, tiny_network, pictures):
     arguments = ["--quick", "--count", "1", "--steps", "8", "--output", str(tmp_path), "--model", tiny_network]
