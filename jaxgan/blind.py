@@ -190,7 +190,7 @@ def _by_gradient(
 
 def _of_quarters(
     facts: Facts, degradation: Degradation, name: Parameter, grid: np.ndarray, losses: Float[np.ndarray, "k 4"]
-) -> Float[np.ndarray, 4]:
+) -> Float[np.ndarray, " 4"]:
     """The values of lowest loss in each quarter, on a finer grid around those of a coarse one."""
     lowest = losses.argmin(0)
     ends = grid[[max(lowest.min() - 1, 0), min(lowest.max() + 1, len(grid) - 1)]]
@@ -283,12 +283,12 @@ def _sweep(
 
 @partial(jax.jit, static_argnames="name")
 def _losses(facts, degradation, name, values, contrasts, floors):
-    def of_value(value: Array) -> tuple[Float[Array, 4], Float[Array, "2 4"]]:
+    def of_value(value: Array) -> tuple[Float[Array, " 4"], Float[Array, "2 4"]]:
         assumed = parameters.with_parameters(degradation, {name: value})
         signal = power_likelihood.signal_power(assumed, facts.samples)
         noise = power_likelihood.noise_power(assumed, facts)
 
-        def loss(pair: Float[Array, 2]) -> Float[Array, 4]:
+        def loss(pair: Float[Array, " 2"]) -> Float[Array, " 4"]:
             return power_likelihood.mean_losses(facts.power, pair[0] * signal + noise + pair[1])
 
         pairs = jnp.stack(jnp.meshgrid(contrasts, floors), -1).reshape(-1, 2)

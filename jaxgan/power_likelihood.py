@@ -53,7 +53,7 @@ class Facts(NamedTuple):
 
     samples: UInt8[Array, "n H W 3"]
     power: Powers
-    brightness: Float[Array, 4]
+    brightness: Float[Array, " 4"]
 
 
 @jax.jit
@@ -68,7 +68,7 @@ def facts(samples: UInt8[Array, "n H W 3"], degradation: Degradation, observed: 
     return Facts(samples, _power(jnp.mean(levels, -1)), brightness)
 
 
-def variance(degradation: Degradation, facts: Facts, contrast: Float[Array, 4], floor: Float[Array, 4]) -> Powers:
+def variance(degradation: Degradation, facts: Facts, contrast: Float[Array, " 4"], floor: Float[Array, " 4"]) -> Powers:
     """Predicts the variance of each coefficient of each quarter of an observation.
 
     Args:
@@ -113,7 +113,7 @@ def _power_of_tiles(size: int, factor: Array | int) -> Float[Array, " size"]:
     return jnp.sum(jnp.matmul(_cosines(size), repeats, precision="highest") ** 2, 1)
 
 
-def mean_losses(power: Powers, variance: Powers) -> Float[Array, 4]:
+def mean_losses(power: Powers, variance: Powers) -> Float[Array, " 4"]:
     """The negative logarithm of the likelihood, per coefficient but the mean, of each quarter."""
     terms = power / variance + jnp.log(variance)
     return (jnp.sum(terms, (1, 2)) - terms[:, 0, 0]) / (terms[0].size - 1)
