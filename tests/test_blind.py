@@ -40,14 +40,14 @@ def network() -> jaxgan.Generator:
 
 BLUR = parameters.widest_blur(SIZE)
 CASES = {
-    "sigma": ([Exactly(GaussianBlur(jnp.float32(1.2), BLUR.kernel_size))], [Exactly(BLUR)], {"sigma": 1.2}, 0.15),
+    "sigma": ([Exactly(GaussianBlur(jnp.float32(1.2), BLUR.kernel_size))], [Exactly(BLUR)], {"sigma": 1.2}, 0.03),
     "length": (
         [Exactly(MotionBlur.of(5.0, 30.0, longest=8.0))],
         [Exactly(parameters.longest_motion(SIZE, 30.0))],
         {"length": 5.0},
-        0.2,
+        0.1,
     ),
-    "noise": ([PoissonNoise(50.0, 0.1)], [PoissonNoise(7.0, 0.5)], {"photons": 50.0, "drop": 0.1}, 0.3),
+    "noise": ([PoissonNoise(50.0, 0.1)], [PoissonNoise(7.0, 0.5)], {"photons": 50.0, "drop": 0.1}, 0.1),
     "quality": ([Compression(30)], [Compression(77)], {"quality": 30}, 0.05),
     "factor": ([Reduction(4)], [Reduction(2)], {"factor": 4}, 0.0),
 }
@@ -55,7 +55,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_parameter_is_found(case, pictures, samples, network):
-    """Seen: 3 % (sigma), 2 % (length), 12 % (photons), 6 % (drop), exact (quality, factor)."""
+    """Seen: 2.8 % (sigma), 6.1 % (length), 3.6 % (photons), 6.5 % (drop), exact (quality, factor)."""
     truth, assumed, expected, tolerance = CASES[case]
     observed = jnp.asarray(images.to_float(truths.damage(truth, pictures[-1], seed=0)))
     degradation = truths.assumed(assumed, observed)
@@ -179,14 +179,17 @@ def test_only_parameters_that_there_are(network, pictures, samples):
 
 
 @pytest.mark.slow
-def test_sigma_of_a_picture_of_the_network_itself(demo):
-    """Seen: 1 to 2 %."""
-    ws = jaxgan.latents.mapped_samples(demo, samples=3, seed=5)
-    for sigma, w in zip((2.0, 3.0, 4.0), ws, strict=True):
-        blur = parameters.widest_blur(128)
-        image = jnp.clip(jax.jit(demo.synthesis)(jaxgan.latents.broadcast(w, num_ws=demo.config.num_ws)), -1, 1)
-        observed = truths.damage(
-            [Exactly(parameters.with_parameters(blur, {"sigma": sigma}))], images.to_uint8(np.asarray(image)), 0
-        )
-        found = jaxgan.estimate_parameters(demo, jnp.asarray(images.to_float(observed)), blur, ("sigma",))["sigma"]
-        assert found.value == pytest.approx(sigma, rel=0.03) and not found.flat
+def test_sigma_of_pictures_of_the_network_itself(demo):
+    """Seen: 4.7 % in the median, 11 % at most; a picture that is smoother than most of the network's looks blurred."""
+    ws = jaxgan.latents.mapped_samples(demo, samples=6, seed=5)
+    blur, samples = parameters.widest_blur(128), start.draw_samples(demo, samples=blind.MOST_SAMPLES)
+    synthesize = jax.jit(demo.synthesis)
+    errors = []
+    for sigma, w in zip((2.0, 4.0, 3.0, 3.5, 2.5, 3.0), ws, strict=True):
+        image = np.asarray(jnp.clip(synthesize(jaxgan.latents.broadcast(w, num_ws=demo.config.num_ws)), -1, 1))
+        truth = Exactly(parameters.with_parameters(blur, {"sigma": sigma}))
+        observed = jnp.asarray(images.to_float(truths.damage([truth], images.to_uint8(image), 0)))
+        found = jaxgan.estimate_parameters(demo, observed, blur, ("sigma",), samples=samples)["sigma"]
+        assert not found.flat
+        errors.append(abs(found.value / sigma - 1))
+    assert np.median(errors) < 0.06 and max(errors) < 0.15
