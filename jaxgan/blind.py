@@ -32,7 +32,7 @@ NEAR = 1.5
 
 DECIDED = 0.002
 """A mean loss that is so much higher than the lowest one speaks against a value. On two development faces, noise of 24
-photons left .007 or more beside a blur of sigma 2, and noise of 6 photons .002 or less beside one of sigma 4."""
+photons left .006 or more beside a blur of sigma 2, and noise of 6 photons .002 or less beside one of sigma 4."""
 
 EDGE = 1.01
 """An estimate within this factor of the ends of its grid may as well lie beyond them."""
