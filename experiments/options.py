@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KnownTask = Literal["invert", "inpaint", "deblur", "colorize", "upsample", "denoise", "dejpeg"]
 Task = Literal[KnownTask, "own"]
+Unknown = Literal["sigma", "length", "photons", "drop", "quality", "factor"]
 
 
 def default(text: str) -> Any:
@@ -76,6 +77,8 @@ class Damage:
     """denoise: share of the pixels that become black."""
     quality: Annotated[int | None, default("12")] = None
     """dejpeg: quality of the JPEG file, from 1 to 100."""
+    blind: Annotated[tuple[Unknown, ...], default("none")] = ()
+    """Parameters that are not known: they are estimated, and the options of their names only damage the sample."""
     degradation: Annotated[str | None, default("none")] = None
     """own: FILE.py:Class, a class of your own that degrades an image; it is called without arguments."""
 

@@ -37,6 +37,7 @@ Name = Literal[
     "restoration",
     "interpolation",
     "uncertainty",
+    "blind",
 ]
 QUICK_STEPS, QUICK_COUNT = 60, 3
 TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight", "restoration"), ("colorize",))

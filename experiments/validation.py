@@ -60,7 +60,7 @@ def _of_damage(damage: Damage) -> list[str]:
         sigma = getattr(damage, name)
         if sigma is not None and not 0 < sigma < math.inf:
             problems.append(f"{_flag(name)} is {sigma}; expected a positive number of pixels.")
-    return [*problems, *_of_motion(damage), *_of_camera(damage)]
+    return [*problems, *_of_motion(damage), *_of_camera(damage), *_of_blind(damage)]
 
 
 def _of_motion(damage: Damage) -> list[str]:
@@ -72,7 +72,8 @@ def _of_motion(damage: Damage) -> list[str]:
         for name in ("kernel_size", "sigma", "assume_kernel_size", "assume_sigma")
         if getattr(damage, name) is not None
     ]
-    if not (0 < length < math.inf and math.isfinite(angle)):
+    is_unknown = length == 0 and damage.already_degraded and "length" in damage.blind
+    if not ((0 < length < math.inf or is_unknown) and math.isfinite(angle)):
         problems.append(
             f"--motion is {length:g} {angle:g}; expected a positive length in pixels and an angle in degrees."
         )
@@ -96,6 +97,49 @@ def _of_camera(damage: Damage) -> list[str]:
         problems.append(f"--drop is {drop:g}; expected a share from 0 to 1, and not 1 itself.")
     if quality is not None and not 1 <= quality <= 100:
         problems.append(f"--quality is {quality}; expected a whole number from 1 to 100.")
+    return problems
+
+
+def _of_blind(damage: Damage) -> list[str]:
+    tasks = {"sigma": "deblur", "length": "deblur", "photons": "denoise", "drop": "denoise"}
+    tasks |= {"quality": "dejpeg", "factor": "upsample"}
+    problems = [
+        f"--blind {name} belongs to {tasks[name]}, but the task is {damage.task}. Leave it out, or add --also "
+        f"{tasks[name]}."
+        for name in damage.blind
+        if tasks[name] not in damage.tasks
+    ]
+    if problems:
+        return problems
+    if len(set(damage.blind)) < len(damage.blind):
+        problems.append("--blind: a parameter is named twice.")
+    if "sigma" in damage.blind:
+        if damage.motion is not None:
+            problems.append("--blind sigma belongs to a Gaussian blur, and --motion is another; take --blind length.")
+        problems += [
+            f"{_flag(name)} says what the optimiser assumes, and --blind sigma has it estimated; leave one out."
+            for name in ("assume_sigma", "assume_kernel_size")
+            if getattr(damage, name) is not None
+        ]
+    if "length" in damage.blind:
+        if damage.motion is None:
+            problems.append("--blind length needs --motion LENGTH ANGLE; the angle stays known.")
+        elif damage.already_degraded and damage.motion[0] != 0:
+            problems.append(
+                f"--motion is {damage.motion[0]:g} {damage.motion[1]:g}, but --blind length says that the length is "
+                "unknown; with --already-degraded write 0 for it."
+            )
+    stated = {"sigma": ("sigma", "kernel_size"), "photons": ("photons",)}
+    problems += [
+        f"{_flag(option)} is stated, but --blind {name} says that it is unknown; with --already-degraded leave one out."
+        for name, options in stated.items()
+        for option in options
+        if damage.already_degraded and name in damage.blind and getattr(damage, option) is not None
+    ]
+    if "dejpeg" in damage.tasks and (lost := [name for name in ("photons", "drop") if name in damage.blind]):
+        problems.append(f"--blind {' '.join(lost)}: a JPEG file no longer shows which noise there was; leave it out.")
+    if "inpaint" in damage.tasks and "factor" in damage.blind:
+        problems.append("--blind factor and inpaint exclude each other: which pixels are missing depends on it.")
     return problems
 
 

@@ -1,6 +1,7 @@
 """StyleGAN2 inversion and image restoration in JAX."""
 
 from jaxgan import images, latents, masks, metrics, uncertainty
+from jaxgan.blind import Estimate, estimate_parameters
 from jaxgan.checkpoints import load_generator, load_lpips, save_generator
 from jaxgan.degradations import (
     JPEG,
@@ -26,6 +27,7 @@ from jaxgan.inversion_files import load_inversion, save_inversion
 from jaxgan.lpips import LPIPS
 from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms, Prior, make_prior
+from jaxgan.parameters import with_parameters
 from jaxgan.restoration import HasInverse, Knowledge, has_inverse, restore
 from jaxgan.spectra import Spectrum, measure_spectrum
 from jaxgan.tasks import default_degradation
@@ -40,6 +42,7 @@ __all__ = [
     "Compose",
     "Degradation",
     "Denoising",
+    "Estimate",
     "GaussianBlur",
     "Generator",
     "GeneratorConfig",
@@ -63,6 +66,7 @@ __all__ = [
     "UserError",
     "check_degradation",
     "default_degradation",
+    "estimate_parameters",
     "has_inverse",
     "images",
     "invert",
@@ -85,4 +89,5 @@ __all__ = [
     "tune",
     "tune_batch",
     "uncertainty",
+    "with_parameters",
 ]

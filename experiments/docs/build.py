@@ -44,6 +44,7 @@ GROUPS = {
     "Inversion": ("invert", "invert_batch", "InversionConfig", "InversionResult", "LossTerms", "Prior", "make_prior"),
     "Methods and tuning": ("Method", "tune", "tune_batch", "TuningConfig", "TuningResult", "Pivot"),
     "Tunings on disk": ("save_tuning", "load_tuning", "save_tuned"),
+    "Unknown parameters": ("estimate_parameters", "Estimate", "with_parameters"),
     "Restoration": ("restore", "has_inverse", "Spectrum", "measure_spectrum"),
     "Inversions on disk": ("save_inversion", "load_inversion", "InversionState"),
     "Modules": ("images", "latents", "masks", "metrics", "uncertainty"),

@@ -15,7 +15,7 @@ import jax
 from experiments import interrupts
 from experiments.restore import completion, degrade
 from experiments.restore.face_run import Work, explain_how_to_go_on
-from experiments.runs import report
+from experiments.runs import estimate, report
 from jaxgan import inversion, inversion_loop, optimization, tuning
 from jaxgan.batch import Batch
 from jaxgan.generator import Generator
@@ -108,7 +108,11 @@ class Engine:
                 ],
                 tuned=None if tuned is None else report.Tuned(tuned, again(tuned.image), complete(tuned.image)),
             )
-            work.run.finish(metrics)
+            if work.estimated is None:
+                work.run.finish(metrics)
+            else:
+                estimate.plot(work.run.path / "estimate.png", work.estimated)
+                work.run.finish(metrics, estimated=estimate.facts(work.estimated))
         return metrics
 
 

@@ -56,7 +56,7 @@ def _without_border(degradation: Degradation, size: int) -> Degradation:
 def _radius(degradation: Degradation) -> int:
     match degradation:
         case GaussianBlur():
-            return degradation.kernel_size // 2
+            return min(degradation.kernel_size // 2, math.ceil(3 * float(degradation.sigma)))
         case MotionBlur():
             return math.ceil(float(degradation.length) / 2 + 1.5)
     return 0

@@ -73,12 +73,19 @@ def load(job: Job, generator: GeneratorConfig, *, say: Callable[[str], None]) ->
         generator,
         already_aligned=job.already_aligned,
         crop=job.crop,
-        is_small="upsample" in job.damage.tasks and job.damage.already_degraded,
+        is_small="upsample" in job.damage.tasks and job.damage.already_degraded and "factor" not in job.damage.blind,
         say=say,
     )
     if "dejpeg" in job.damage.tasks and job.damage.already_degraded:
         compression = jpeg_files.read_compression(job.path)
-        own_pixels = (np.array_equal(crop.placement.to_photo, np.eye(2, 3)) for crop in crops)
+        own_pixels = [np.array_equal(crop.placement.to_photo, np.eye(2, 3)) for crop in crops]
+        if "quality" in job.damage.blind:
+            if not all(own_pixels):
+                raise UserError(
+                    f"{job.path}: --blind quality needs the pixels that were compressed, and a face that is cut "
+                    f"out has others; expected --already-aligned and {generator.resolution} by as many pixels."
+                )
+            compression = JPEG.of_quality(50)  # to be estimated: a file may hold what another one had lost before
         crops = [
             crop._replace(compression=compression) if has else crop for crop, has in zip(crops, own_pixels, strict=True)
         ]
@@ -237,7 +244,7 @@ def _with_photons(photo: np.ndarray, dropped: np.ndarray, crop: Crop, job: Job, 
     """Blackens the pixels that were dropped, and estimates the photons of the others from their noise."""
     missing = alignment.missing_share(dropped, crop.placement) > 0.5
     photons = None
-    if job.damage.photons is None:
+    if job.damage.photons is None and "photons" not in job.damage.blind:
         try:
             photons = noise.estimate_photons(photo, dropped, crop.placement)
         except ValueError as error:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from experiments.options import Damage
 from experiments.restore import own
-from jaxgan import images, masks, tasks, truths
+from jaxgan import images, masks, parameters, tasks, truths
 from jaxgan.degradations import JPEG, Compose, Degradation, GaussianBlur, Grayscale, MotionBlur
 from jaxgan.errors import UserError
 from jaxgan.photos.mask_files import read_mask
@@ -25,7 +25,7 @@ class Observation(NamedTuple):
 
     Attributes:
       observed: the face in 8 bits, `[H, W, 3]`; what is missing is shown in the colour that LPIPS maps to zero.
-      assumed: the degradation that is assumed to have led to it.
+      assumed: the degradation that is assumed to have led to it; a parameter that is unknown has any value.
     """
 
     observed: Float[Array, "h w 3"]
@@ -63,8 +63,11 @@ def observe(
         kernel_size=damage.kernel_size if damage.assume_kernel_size is None else damage.assume_kernel_size,
         sigma=damage.sigma if damage.assume_sigma is None else damage.assume_sigma,
     )
+    if "sigma" in damage.blind:
+        believed = dataclasses.replace(believed, kernel_size=None)
     observed = jnp.asarray(images.to_float(pixels))
     assumed = truths.assumed(happened(believed, resolution, mask, compression), observed, draws=draws)
+    assumed = parameters.with_parameters(assumed, parameters.guess(assumed, damage.blind, resolution))
     hidden = images.to_uint8(np.asarray(_hidden(assumed, observed)))
     return Observation(jnp.asarray(images.to_float(hidden)), assumed)
 
@@ -137,14 +140,38 @@ def _factor(resolution: int, factor: int | None) -> int:
 
 
 def _blur(resolution: int, damage: Damage) -> Degradation:
+    if damage.motion is not None and "length" in damage.blind:
+        longest = parameters.longest_motion(resolution, damage.motion[1])
+        _check_range("--motion", damage.motion[0], resolution / 4, "length")
+        return dataclasses.replace(longest, length=jnp.float32(damage.motion[0]))
     if damage.motion is not None:
         return motion(resolution, *damage.motion, any_length=damage.already_degraded)
     default = GaussianBlur.for_resolution(resolution)
-    kernel_size = default.kernel_size if damage.kernel_size is None else damage.kernel_size
+    widest = parameters.widest_blur(resolution).kernel_size if "sigma" in damage.blind else default.kernel_size
+    kernel_size = widest if damage.kernel_size is None else damage.kernel_size
     sigma = float(default.sigma) if damage.sigma is None else damage.sigma
+    if "sigma" in damage.blind:
+        _check_range("--sigma", sigma, (widest // 2) / 3, "sigma")
     if kernel_size // 2 >= resolution:
         raise UserError(f"the kernel size is {kernel_size}; expected an odd number from 1 to {2 * resolution - 1}.")
     return GaussianBlur(jnp.float32(sigma), kernel_size)
+
+
+def _check_range(option: str, value: float, most: float, name: str) -> None:
+    if value > most:
+        raise UserError(f"{option} is {value:g}; --blind {name} looks for up to {most:g} pixels of the face.")
+
+
+def true_values(damage: Damage, resolution: int) -> dict[str, float]:
+    """The unknown parameters as they damage a sample, for comparison; none of a photograph that is damaged already."""
+    if damage.already_degraded:
+        return {}
+    level = tasks.LEVELS["M"]
+    stated = {name: getattr(damage, name) for name in ("sigma", "photons", "drop", "quality")}
+    stated["length"] = None if damage.motion is None else damage.motion[0]
+    stated["factor"] = _factor(resolution, damage.factor) if "factor" in damage.blind else None
+    defaults = {"sigma": float(GaussianBlur.for_resolution(resolution).sigma), **level._asdict()}
+    return {name: float(defaults[name] if stated[name] is None else stated[name]) for name in damage.blind}
 
 
 def motion(resolution: int, length: float, angle: float, *, any_length: bool) -> MotionBlur:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from experiments import cli
+from experiments.runs.estimate import Estimated
 from experiments.runs.folder import RunFolder
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
@@ -43,6 +44,7 @@ class Work:
       reached: state and losses that an earlier process left; None at the beginning.
       progress: reached by this process since; None until its first chunk.
       tuned: what the tuning has reached; None before its first chunk.
+      estimated: the parameters of `assumed` that were unknown; None if all are known.
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
       fidelity: of the restoration, see `jaxgan.restore`.
       method: the name of the inversion, by which the restoration finds what it knows of its errors.
@@ -65,6 +67,7 @@ class Work:
     offset: jax.Array | None = None
     tuning: TuningConfig | None = None
     tuned: tuple[TuningState, TuningTerms] | None = None
+    estimated: Estimated | None = None
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @property

@@ -135,7 +135,7 @@ def _works(
 ) -> Iterator[Work]:
     """Every start of a face that is not finished, from the beginning or from the last checkpoint in its folder."""
     settings = job.inversion
-    if not job.damage.already_degraded:  # there each face has a factor of its own, and all share a program
+    if not (job.damage.already_degraded or "factor" in job.damage.blind):  # else each face has a factor of its own
         chain = degrade.happened(job.damage, generator.config.resolution, None)
         settings = settings.compared_at(truths.side_after(chain, generator.config.resolution))
     truth = None if job.damage.already_degraded else jnp.asarray(images.to_float(face.crop.pixels))

@@ -17,7 +17,7 @@ import jax
 from PIL import Image
 
 from experiments.cli import describe, say
-from experiments.restore import batch_loop, batch_size, crops, degrade
+from experiments.restore import batch_loop, batch_size, crops, degrade, estimation
 from experiments.restore.crops import Crop
 from experiments.restore.face_run import CannotGoOn, Work, explain_how_to_go_on
 from experiments.restore.finish import finish
@@ -84,6 +84,8 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
         total, initial = job.steps_of_run * len(works), sum(work.total_steps for work in works)
         with Progress.shown(title, total=total, initial=initial) as progress:
             if works:
+                with explain_how_to_go_on(job.folder):
+                    estimation.estimate(photograph, engine.generator, engine.prior, progress)
                 prior = engine.prior(job.inversion.first)
                 batch = engine.with_prior(lambda _: prior)
                 size = engine.batch_size
@@ -186,6 +188,13 @@ class _Many:
                 self._record.write_size(name, size)
         batch_loop.invert(batch, itertools.chain([first], works), int(size), self)
 
+    def _estimate(self, photograph: Photograph) -> None:
+        try:
+            estimation.estimate(photograph, self._engine.generator, self._prior, self._progress)
+        except BaseException:
+            photograph.release()
+            raise
+
     def _prior(self, config: InversionConfig) -> Prior:
         """The prior, which groups share: it depends on the network and on the numbers of samples only."""
         kind = (config.w_samples, config.start_samples)
@@ -205,6 +214,7 @@ class _Many:
                 faces = loaded.result()
                 with explain_how_to_go_on(job.folder):
                     photograph = claim(job, faces, self._engine.generator, resume=True, overwrite=False)
+                    self._estimate(photograph)
             except CannotGoOn:
                 raise
             except (UserError, OSError) as error:
@@ -285,7 +295,7 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
         kernels = (damage.kernel_size, damage.assume_kernel_size, degrade.octave(damage))
         programs = tuple(phase.program() for phase in job.inversion.phases)
         size = damage.factor if job.method == "robust" else None  # of what it compares
-        facts = (programs, sorted(damage.tasks), kernels, damage.degradation, _compression(job), size)
+        facts = (programs, sorted(damage.tasks), kernels, damage.blind, damage.degradation, _compression(job), size)
         name = f"{'+'.join(sorted(job.damage.tasks)) or 'invert'}-{zlib.crc32(repr(facts).encode()):08x}"
         groups.setdefault(name, []).append(job)
     return groups

@@ -72,6 +72,10 @@ class Progress:
         self._bar.update(sum(work.total_steps - self._steps[work] for work in works))
         self._steps |= {work: work.total_steps for work in works}
 
+    def note(self, text: str) -> None:
+        """Shows at the end of the bar what goes on."""
+        self._bar.set_postfix_str(text)
+
     def say(self, line: str) -> None:
         """Writes a line above the bar."""
         if not self._quiet:

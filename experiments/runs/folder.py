@@ -238,9 +238,9 @@ class RunFolder:
         """All pictures of iterates, in the order of steps."""
         return sorted((self.path / "snapshots").glob("step_*.png"))
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """Writes the results into config.json: from here on the run counts as finished."""
-        self._record = {**self._record, "finished": _now(), "result": result}
+    def finish(self, result: dict[str, Any], **facts: Any) -> None:
+        """Writes the results, and other facts, into config.json: from here on the run counts as finished."""
+        self._record = {**self._record, "finished": _now(), "result": result, **facts}
         _write_record(self.path, self._record)
         shutil.rmtree(self.path / "tuning", ignore_errors=True)
         self._lock.release()
