@@ -25,7 +25,7 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     job = photograph.job
     for face in photograph.faces:
         if len(face.runs) > 1:
-            _keep_best(face)
+            _keep_one(face, job.keep)
     if job.paste_format is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
         restored = [(face.crop, face.folder) for face in photograph.faces]
@@ -34,13 +34,14 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     return {"faces": results} if has_face_folders(job) else {"result": results.get(job.folder.name)}
 
 
-def _keep_best(face: ClaimedFace) -> None:
-    """Copies the run whose degraded reconstruction is nearest to the observation into the folder around them all.
+def _keep_one(face: ClaimedFace, keep: str | None) -> None:
+    """Copies the run in the folder `keep`, or else the nearest to the observation, into the folder around them all.
 
     Its config.json, written last, lists the others under "restarts".
     """
-    distances = {run.path.name: _distance(run.path) for run in face.runs}
-    best = min(face.runs, key=lambda run: distances[run.path.name]).path
+    paths = {run.path.name: run.path for run in face.runs}
+    distances = {name: _distance(path) for name, path in paths.items()}
+    best = paths[min(paths, key=distances.__getitem__) if keep is None else keep]
     shutil.copytree(best, face.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
     shutil.rmtree(face.folder / "latents", ignore_errors=True)
     shutil.copytree(best / "latents", face.folder / "latents")
