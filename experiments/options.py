@@ -211,6 +211,8 @@ class LoopOptions:
     """Optimisation steps; those of robust are shared by its three phases."""
     patience: Annotated[int | None, default("never")] = None
     """Stop a face when so many steps lowered the lowest loss by less than 1 %."""
+    stop_after: Annotated[int | None, default("after the last step")] = None
+    """Stop at the end of the chunk in which so many steps are done, as Cancel on the page does, and keep the best."""
     learning_rate: Annotated[float | None, default("0.1")] = None
     """Adam's largest step size."""
     latent_space: Annotated[Literal["w", "w_plus", "w_plus_plus"] | None, default("w_plus")] = None
@@ -275,6 +277,8 @@ class Seeds:
     """Try so many seeds, counted from --seed, as --seeds does."""
     uncertainty: Annotated[int | None, default("no map")] = None
     """Restore each face from so many starts, 16 for a good map: uncertainty.png shows where the results differ."""
+    keep: Annotated[str | None, default("the nearest to the observation")] = None
+    """Of several seeds, take the one in this folder for the result, as seed-2."""
     init: Annotated[str | None, default("a guess from samples; projector and robust: the mean")] = None
     """Latents to begin with: latents.npz of a run, projected_w.npz, or a .pt; FILE:N takes the N-th of several."""
 

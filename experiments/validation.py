@@ -313,6 +313,10 @@ def _of_seeds(seeds: Seeds, photograph_count: int) -> list[str]:
         problems.append(f"--restarts is {seeds.restarts}; expected 1 or more.")
     if len(set(seeds.seeds)) < len(seeds.seeds):
         problems.append("--seeds: a seed is given twice.")
+    if seeds.keep is not None and (len(seeds.all) < 2 or seeds.keep not in (f"seed-{seed}" for seed in seeds.all)):
+        problems.append(
+            f"--keep is {seeds.keep}; expected the folder of one of several --seeds or --restarts, as seed-2."
+        )
     if seeds.seeds and seeds.seed != 0:
         problems.append("--seed has no effect with --seeds; leave one out.")
     return problems

@@ -96,6 +96,8 @@ class InversionConfig:
       adam_b1, adam_b2, adam_eps: Adam's constants.
       keep: return the iterate of the lowest loss ("best") or the one after the last step ("last").
       patience: stop at the end of a chunk if so many steps lowered the lowest loss by less than 1 %; None: never.
+      stop_after: stop at the end of the chunk in which so many steps are done, though the rates fall as if there were
+        `steps` of them; None: never. It repeats a run that was ended early.
       precision: what the networks compute a step in (see `jaxgan.precision`); the result is rendered in float32.
     """
 
@@ -119,6 +121,7 @@ class InversionConfig:
     adam_eps: float = 1e-8
     keep: Literal["best", "last"] = "best"
     patience: int | None = None
+    stop_after: int | None = None
     precision: Precision = "float32"
 
     def __post_init__(self):
@@ -144,8 +147,9 @@ class InversionConfig:
         for name in ("rampup", "rampdown", "jitter", "latent_dist_reg_weight", "noise_reg_weight", "start_samples"):
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.patience is not None and self.patience < 1:
-            problems.append(f"patience must be at least 1, got {self.patience}")
+        for name in ("patience", "stop_after"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                problems.append(f"{name} must be at least 1, got {value}")
         if self.noise == "optimized" and self.optimizer == "normalized":
             problems.append("the optimizer 'normalized' moves latents and no noise maps; it needs noise 'stored'")
         if self.noise == "stored" and self.noise_reg_weight > 0:

@@ -230,8 +230,9 @@ def _advanced(image: Image, before: LossTerms | None, terms: LossTerms, batch: B
 def is_done(method: Method, losses: LossTerms) -> bool:
     """Whether an image of these losses has had all its steps, or has converged (see `InversionConfig.patience`)."""
     steps, patience = len(losses.total), method.last.patience
-    if steps >= method.steps or patience is None or steps <= patience:
-        return steps >= method.steps
+    last = method.steps if method.last.stop_after is None else min(method.steps, method.last.stop_after)
+    if steps >= last or patience is None or steps <= patience:
+        return steps >= last
     return bool(losses.total.min() > 0.99 * losses.total[:-patience].min())
 
 

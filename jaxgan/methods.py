@@ -41,8 +41,9 @@ class Method:
         spaces = [SPACES.index(phase.latent_space) for phase in self.phases]
         if any(later < earlier for earlier, later in pairwise(spaces)):
             problems.append("a phase must not have a smaller latent_space than the one before it")
-        if len(self.phases) > 1 and any(phase.patience is not None for phase in self.phases):
-            problems.append("patience belongs to methods of one phase")
+        for name in ("patience", "stop_after"):
+            if len(self.phases) > 1 and any(getattr(phase, name) is not None for phase in self.phases):
+                problems.append(f"{name} belongs to methods of one phase")
         if problems:
             raise ValueError("Method: " + "; ".join(problems))
 

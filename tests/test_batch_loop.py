@@ -1,5 +1,6 @@
 """The command's loop: chunks that end at snapshots, and interrupts at the worst moments."""
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -14,13 +15,15 @@ from experiments.restore import batch_loop
 from experiments.restore.batch_loop import Engine
 from experiments.restore.face_run import Work
 from experiments.runs.folder import RunFolder
-from jaxgan import optimization
+from jaxgan import images, optimization
 from jaxgan.batch import Batch
 from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.methods import Method
+from jaxgan.photos import photo_files
 
-METHOD = Method.of(InversionConfig(steps=11, w_samples=100))
+CONFIG = InversionConfig(steps=11, w_samples=100)
+METHOD = Method.of(CONFIG)
 EVERY = 4
 HELD: dict[Path, list[RunFolder]] = {}
 
@@ -47,8 +50,9 @@ def test_a_chunk_ends_where_the_first_of_its_faces_has_a_snapshot():
 class Listener:
     """Takes note of everything."""
 
-    def __init__(self):
-        self.lines, self.finished_runs = [], []
+    def __init__(self, last_chunk: int | None = None):
+        self.lines, self.finished_runs, self.pictures = [], [], []
+        self.chunks, self.last_chunk = 0, last_chunk
 
     def advanced(self, works):
         pass
@@ -58,6 +62,13 @@ class Listener:
 
     def failed(self, work, error):
         raise error
+
+    def pictured(self, work, picture):
+        self.pictures.append((work.run.path.name, work.steps, picture))
+
+    def wants_end(self):
+        self.chunks += 1
+        return self.chunks == self.last_chunk
 
     def say(self, line):
         self.lines.append(line)
@@ -74,7 +85,7 @@ def engine(tiny, lpips):
     return Engine(tiny, lpips, lambda config: prior, tuple(jax.devices()[:1]))
 
 
-def works(engine, folder, *, resume: bool = False):
+def works(engine, folder, *, resume: bool = False, method: Method = METHOD):
     """Three faces with a folder each, which the process before this one has released."""
     for run in HELD.pop(folder, ()):
         run.release()
@@ -85,9 +96,9 @@ def works(engine, folder, *, resume: bool = False):
         key = jax.random.key(index)
         truth = jax.random.uniform(key, (16, 16, 3), minval=-1, maxval=1)
         mask = Mask(jnp.ones((16, 16)).at[2 * index : 2 * index + 3].set(0))
-        reached = run.restore(engine.generator, METHOD) if resume else None
+        reached = run.restore(engine.generator, method) if resume else None
         if not run.is_finished:
-            made.append(Work(run, METHOD, truth, mask(truth), mask, key, EVERY, 1e9, reached))
+            made.append(Work(run, method, truth, mask(truth), mask, key, EVERY, 1e9, reached))
     return made
 
 
@@ -103,6 +114,31 @@ def test_every_frame_is_there(whole):
     for index in range(3):
         names = sorted(path.name for path in (whole / f"face{index}" / "snapshots").iterdir())
         assert names == [f"step_{step:06d}.png" for step in (4, 8, 11)]
+
+
+def test_a_listener_sees_every_frame(engine, whole, tmp_path):
+    listener = Listener()
+    batch_loop.invert(engine, iter(works(engine, tmp_path)), 3, listener)
+    assert [(name, steps) for name, steps, _ in listener.pictures if name == "face1"] == [
+        ("face1", 4),
+        ("face1", 8),
+        ("face1", 11),
+    ]
+    frame = images.to_uint8(listener.pictures[0][2])
+    np.testing.assert_array_equal(frame, photo_files.read_photo(tmp_path / "face0" / "snapshots" / "step_000004.png"))
+
+
+def test_who_ends_early_gets_what_stop_after_repeats(engine, tmp_path):
+    """Two faces end at the end of the second chunk; the third, which was never begun, is left alone."""
+    listener = Listener(last_chunk=2)
+    batch_loop.invert(engine, iter(works(engine, tmp_path / "ended")), 2, listener)
+    assert sorted(listener.finished_runs) == ["face0", "face1"]
+    again = Method.of(dataclasses.replace(CONFIG, stop_after=8))
+    batch_loop.invert(engine, iter(works(engine, tmp_path / "again", method=again)), 2, Listener())
+    for name in ("losses.csv", "reconstruction.png", "latents.npz", "progress.gif"):
+        for face in ("face0", "face1"):
+            assert (tmp_path / "ended" / face / name).read_bytes() == (tmp_path / "again" / face / name).read_bytes()
+    assert len((tmp_path / "ended" / "face0" / "losses.csv").read_text().splitlines()) == 1 + 8
 
 
 def interrupt(monkeypatch, *, chunk: int, times: int) -> None:

@@ -300,6 +300,10 @@ def test_the_best_seed_is_kept_and_all_are_saved(arguments, tmp_path):
     assert_same(tmp_path / "out", tmp_path / "out" / kept["kept"])
     assert os.listdir(tmp_path / "out" / "latents") == ["6"]
     assert succeed(*options, "--resume").count("is finished already; nothing to resume.") == 3
+    other = max(distances, key=distances.get)
+    succeed(*options, "--resume", "--keep", other)
+    assert record(tmp_path / "out")["kept"] == other
+    assert_same(tmp_path / "out", tmp_path / "out" / other)
 
 
 # Folders of earlier runs.

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("jaxgan", "convert", "experiments")
 ORDER = (
     ("commands",),
-    ("experiments.studies", "experiments.bench", "experiments.docs"),
+    ("experiments.studies", "experiments.bench", "experiments.docs", "experiments.page"),
     ("experiments.measure",),
     ("experiments.restore",),
     ("experiments.runs",),
@@ -28,7 +28,7 @@ ORDER = (
     ("errors and files",),
 )
 """Groups of files from the top to the bottom; those of a row do not know each other."""
-COMMANDS = ("invert", "align", "sample", "evaluate", "study", "benchmark", "benchmark_tasks")
+COMMANDS = ("invert", "align", "sample", "evaluate", "study", "benchmark", "benchmark_tasks", "app")
 SHARED = ("options", "validation", "cli", "interrupts", "networks", "programs")
 """The files that lie in experiments/ itself."""
 

@@ -41,8 +41,9 @@ def test_all_files_are_in_the_wheel(site):
     for package in ("jaxgan", "convert", "experiments"):
         ours = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
         assert ours == {str(path.relative_to(site)) for path in (site / package).rglob("*.py")}
-    data = {str(path.relative_to(ROOT)) for path in (ROOT / "jaxgan" / "data").rglob("*") if path.is_file()}
-    assert data == {str(path.relative_to(site)) for path in (site / "jaxgan" / "data").rglob("*") if path.is_file()}
+    for folder in ("jaxgan/data", "experiments/page/parts"):
+        data = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file()}
+        assert data == {str(path.relative_to(site)) for path in (site / folder).rglob("*") if path.is_file()}
 
 
 def test_every_command_has_an_entry_point_that_answers(site, tmp_path):

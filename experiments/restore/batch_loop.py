@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from experiments import interrupts
 from experiments.restore import completion, degrade
@@ -134,6 +135,12 @@ class Listener(Protocol):
     def failed(self, work: Work, error: FloatingPointError) -> None:
         """The loss of a face is not a number."""
 
+    def pictured(self, work: Work, picture: np.ndarray) -> None:
+        """The image of a face is this one now; told of every frame of the animation."""
+
+    def wants_end(self) -> bool:
+        """Whether all faces shall end here with the best that they have reached; asked once after every chunk."""
+
     def say(self, line: str) -> None:
         """A line for the user."""
 
@@ -168,6 +175,9 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
                 desk.take(chunk)
                 desk.collect(at_most=2 * size)
                 if requested():
+                    break
+                if listener.wants_end():
+                    desk.end()
                     break
         except KeyboardInterrupt:  # asked for before a face began, or for the second time
             pass
@@ -217,6 +227,11 @@ class _Desk:
             elif work.is_checkpoint_due():
                 work.save(self.pool)
 
+    def end(self) -> None:
+        """Reports every face that has made steps, as if these were all that it is to have."""
+        for work in self.open:
+            self._complete(work, work.progress.state, work.progress.losses)
+
     def save(self) -> None:
         """Checkpoints every face that has made steps."""
         reported = {work for work, _ in self.reports}
@@ -236,6 +251,7 @@ class _Desk:
         for progress, picture in zip(chunk.progresses, chunk.render(), strict=True) if due else ():
             if progress.image.name in due:
                 progress.image.name.save_snapshot(self.pool, picture)
+                self.listener.pictured(progress.image.name, picture)
 
     def _complete(self, work: Work, state: InversionState, losses: LossTerms) -> None:
         """Tunes, if that is asked for, and reports."""

@@ -24,13 +24,13 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     """
     job = photograph.job
     for face in photograph.faces:
-        if len(face.runs) > 1:
+        if face.runs[0].path != face.folder:
             distances = {run.path.name: _distance(run.path) for run in face.runs}
             facts: dict[str, Any] = {"restarts": distances}
             if job.uncertainty is not None:
                 mask = face.crop.mask if job.damage.tasks == {"inpaint"} else None
                 facts = {"uncertainty": uncertainty_map.write(face.folder, distances, mask=mask, say=say)}
-            _keep_best(face.folder, distances, **facts)
+            _keep_one(face.folder, distances, job.keep, **facts)
     if job.paste_format is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
         restored = [(face.crop, face.folder) for face in photograph.faces]
@@ -39,12 +39,12 @@ def finish(photograph: Photograph, resolution: int, say: Callable[[str], None]) 
     return {"faces": results} if has_face_folders(job) else {"result": results.get(job.folder.name)}
 
 
-def _keep_best(folder: Path, distances: dict[str, float], **facts: Any) -> None:
-    """Copies the run whose degraded reconstruction is nearest to the observation into the folder around them all.
+def _keep_one(folder: Path, distances: dict[str, float], keep: str | None, **facts: Any) -> None:
+    """Copies the run in the folder `keep`, or else the nearest to the observation, into the folder around them all.
 
     Its config.json, written last, holds the facts, too.
     """
-    best = folder / min(distances, key=lambda name: distances[name])
+    best = folder / (min(distances, key=distances.__getitem__) if keep is None else keep)
     shutil.copytree(best, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "latents"))
     shutil.rmtree(folder / "latents", ignore_errors=True)
     shutil.copytree(best / "latents", folder / "latents")

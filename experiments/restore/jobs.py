@@ -24,7 +24,15 @@ OF_ONE_JOB = {
     "faces": ("face",),
     "seeds": ("seed", "init"),
     "approach": ("method", "tune", "tune_steps"),
-    "loop": ("steps", "patience", "learning_rate", "latent_space", "latent_dist_reg_weight", "noise_reg_weight"),
+    "loop": (
+        "steps",
+        "patience",
+        "stop_after",
+        "learning_rate",
+        "latent_space",
+        "latent_dist_reg_weight",
+        "noise_reg_weight",
+    ),
 }
 """Options that a line of a list of jobs may set for its photograph, by their group."""
 
@@ -57,6 +65,7 @@ class Job:
       method, inversion: the name and the settings of the inversion of every face.
       tuning: the settings of the tuning that follows it; None for none.
       seeds: one or more; each has a folder of its own if there are several.
+      keep: folder of the one of several seeds whose result is taken; None for the nearest to the observation.
       init: latents to begin with, see `latent_files.split`; None for a guess.
       paste_format: format of the whole photograph that is pasted together, None for none.
       snapshot_every: steps between two pictures of the iterate.
@@ -76,6 +85,7 @@ class Job:
     inversion: Method
     tuning: TuningConfig | None
     seeds: tuple[int, ...]
+    keep: str | None
     init: str | None
     paste_format: str | None
     snapshot_every: int
@@ -98,6 +108,7 @@ class Job:
             inversion=options.loop.method(options.approach.method, options.damage.hardest_task),
             tuning=options.approach.tuning(),
             seeds=options.seeds.all,
+            keep=options.seeds.keep,
             init=options.seeds.init,
             paste_format=options.output.paste_format if options.output.paste_back else None,
             snapshot_every=options.output.snapshot_every,

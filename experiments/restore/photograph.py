@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.options import Damage
 from experiments.restore import degrade, latent_files
 from experiments.restore.crops import Crop
 from experiments.restore.degrade import Observation
@@ -62,6 +61,11 @@ class Photograph:
         """The folders of all faces and starts."""
         return [run for face in self.faces for run in face.runs]
 
+    def begun(self) -> Photograph:
+        """Leaves out the seeds and faces that were never begun, as the search was ended before their turn."""
+        faces = [face._replace(runs=[run for run in face.runs if run.is_finished]) for face in self.faces]
+        return dataclasses.replace(self, faces=[face for face in faces if face.runs])
+
     def release(self) -> None:
         """Lets other processes write into the folders."""
         for run in self.runs:
@@ -81,17 +85,7 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
       OSError: a folder cannot be made.
     """
     begin = None if job.init is None else latent_files.read(job.init, generator.config, job.inversion.first)
-    observations = [
-        degrade.observe(
-            _damage(job, crop),
-            crop.pixels,
-            crop.mask,
-            compression=crop.compression,
-            seed=run_settings.seed_of(job.path, crop.index),
-            draws=job.method == "robust",
-        )
-        for crop in crops
-    ]
+    observations = [observe(job, crop) for crop in crops]
     folders = [run_folders.of_face(job.folder, crop.index) if has_face_folders(job) else job.folder for crop in crops]
     starts = job.starts
     for folder in folders if len(starts) > 1 and not overwrite else ():
@@ -119,9 +113,21 @@ def claim(job: Job, crops: list[Crop], generator: Generator, *, resume: bool, ov
         raise
 
 
-def _damage(job: Job, crop: Crop) -> Damage:
+def observe(job: Job, crop: Crop) -> Observation:
+    """Tells what is known of a face, and what is assumed to have happened to it.
+
+    Raises:
+      UserError: the blur or the mask does not fit the face.
+    """
     scale = crop.placement.pixels_per_pixel
-    return degrade.in_crop(job.damage, scale, factor=crop.factor, photons=crop.photons)
+    return degrade.observe(
+        degrade.in_crop(job.damage, scale, factor=crop.factor, photons=crop.photons),
+        crop.pixels,
+        crop.mask,
+        compression=crop.compression,
+        seed=run_settings.seed_of(job.path, crop.index),
+        draws=job.method == "robust",
+    )
 
 
 def _works(

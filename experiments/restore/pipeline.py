@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 from PIL import Image
 
 from experiments.cli import describe, say
@@ -61,7 +62,22 @@ class Engine(NamedTuple):
         return batch_loop.Engine(self.generator, self.lpips, prior, self.devices)
 
 
-def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, overwrite: bool) -> None:
+class Watcher(Protocol):
+    """Somebody who looks at the faces of a photograph while they are inverted, and may end that."""
+
+    def advanced(self, works: list[Work]) -> None:
+        """A chunk of steps of these faces is done."""
+
+    def pictured(self, work: Work, picture: np.ndarray) -> None:
+        """The image of a face is this one now, `[H, W, 3]`; told every `snapshot_every` steps."""
+
+    def wants_end(self) -> bool:
+        """Whether to end here, with the best that was reached; asked once after every chunk."""
+
+
+def restore_one(
+    engine: Engine, job: Job, faces: list[Crop], *, resume: bool, overwrite: bool, watcher: Watcher | None = None
+) -> None:
     """Restores a photograph.
 
     Args:
@@ -69,6 +85,7 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
       job: the photograph.
       faces: its crops, loaded before any folder is made so that mistakes leave nothing.
       resume, overwrite: what to do with the folders that are there.
+      watcher: told of steps and pictures; faces that were never begun when it ends the search are left out.
     Raises:
       UserError: a folder cannot be claimed or written.
       FloatingPointError: a loss is not a number.
@@ -93,9 +110,9 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
                     size = batch_size.fitting_size(batch, works[0], len(works), progress.say)
                 for work in works:
                     progress.begin(work)
-                batch_loop.invert(batch, iter(works), int(size), _OfOne(progress, lines))
+                batch_loop.invert(batch, iter(works), int(size), _OfOne(progress, lines, watcher))
         with explain_how_to_go_on(job.folder):
-            finish(photograph, engine.generator.config.resolution, lines.append)
+            finish(photograph.begun(), engine.generator.config.resolution, lines.append)
         for line in lines:
             say(line)
     finally:
@@ -105,18 +122,28 @@ def restore_one(engine: Engine, job: Job, faces: list[Crop], *, resume: bool, ov
 class _OfOne:
     """Told by `batch_loop.invert` how a single photograph gets on; errors are raised."""
 
-    def __init__(self, progress: Progress, lines: list[str]):
+    def __init__(self, progress: Progress, lines: list[str], watcher: Watcher | None):
         self._progress = progress
         self._lines = lines
+        self._watcher = watcher
 
     def advanced(self, works: list[Work]) -> None:
         self._progress.advance(works)
+        if self._watcher is not None:
+            self._watcher.advanced(works)
 
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
         self._lines.append(report.summary(work.run.path, metrics))
 
     def failed(self, work: Work, error: FloatingPointError) -> None:
         raise FloatingPointError(f"{work.run.path}: {error} Start again with --overwrite.") from error
+
+    def pictured(self, work: Work, picture: np.ndarray) -> None:
+        if self._watcher is not None:
+            self._watcher.pictured(work, picture)
+
+    def wants_end(self) -> bool:
+        return self._watcher is not None and self._watcher.wants_end()
 
     def say(self, line: str) -> None:
         self._progress.say(line)
@@ -260,6 +287,13 @@ class _Many:
         photograph = self._forget(work)
         work.run.release()
         self._fail(photograph.job, error)
+
+    def pictured(self, work: Work, picture: np.ndarray) -> None:
+        """Does nothing: nobody watches many photographs."""
+
+    def wants_end(self) -> bool:
+        """Lets every face have all its steps."""
+        return False
 
     def say(self, line: str) -> None:
         """Writes a line above the bar."""

@@ -47,12 +47,13 @@ def is_photo(path: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
-def open_picture(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def open_picture(path: str | os.PathLike[str], *, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image file with Pillow, as the body of a `with`; errors in that body become one line for the user.
 
     Args:
       path: a PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or HEIC file of 16x16 up to 100 million pixels, which is checked
         before anything is decoded; HEIC needs the package pillow-heif.
+      most_pixels: a smaller limit than those 100 million.
     Raises:
       ImageError: there is no such file, it is no image, its size is out of range, or its pixels cannot be read.
     """
@@ -64,13 +65,14 @@ def open_picture(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")
         try:
             with Image.open(path, formats=formats) as picture:
-                _check_size(path, *picture.size)
+                _check_size(path, *picture.size, most_pixels)
                 yield picture
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
             assert Image.MAX_IMAGE_PIXELS is not None  # or Pillow would not refuse
-            raise _too_large(path, f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels") from error
+            size = f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
+            raise _too_large(path, size, most_pixels) from error
         except Image.UnidentifiedImageError as error:
             raise _unknown(path) from error
         except Exception as error:  # each of Pillow's decoders has its own exceptions for damaged files
@@ -126,9 +128,9 @@ def _check_is_file(path: Path) -> None:
         raise ImageError(f"{path}: the file is empty (0 bytes); expected an image file: copy or download it again")
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_large(path, f"{width}x{height} = {width * height / 1e6:.1f} million pixels")
+def _check_size(path: Path, width: int, height: int, most_pixels: int) -> None:
+    if width * height > most_pixels:
+        raise _too_large(path, f"{width}x{height} = {width * height / 1e6:.1f} million pixels", most_pixels)
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"{path}: the image is {width}x{height} pixels; "
@@ -136,8 +138,8 @@ def _check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def _too_large(path: Path, size: str) -> ImageError:
+def _too_large(path: Path, size: str, most_pixels: int) -> ImageError:
     return ImageError(
-        f"{path}: the image has {size}; expected at most {MAX_PIXELS / 1e6:.0f} million: "
+        f"{path}: the image has {size}; expected at most {most_pixels / 1e6:g} million: "
         "reduce it, or crop it around the face"
     )
