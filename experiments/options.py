@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -265,6 +265,30 @@ class LoopOptions:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
+class Start(NamedTuple):
+    """Where one of the inversions of a face begins.
+
+    Attributes:
+      seed: of its randomness.
+      sample: its number among the starts that `--uncertainty` asks for, 0 being the guess itself; None without it.
+    """
+
+    seed: int
+    sample: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Names its folder in that of the face, where there are several."""
+        return f"seed-{self.seed}" if self.sample is None else f"sample-{self.sample:02}"
+
+
+def starts_of(seeds: tuple[int, ...], samples: int | None) -> tuple[Start, ...]:
+    """Lists the inversions of a face: one for each seed, or so many samples of the only seed."""
+    if samples is None:
+        return tuple(Start(seed) for seed in seeds)
+    return tuple(Start(seeds[0], number) for number in range(samples))
+
+
 @dataclasses.dataclass(frozen=True)
 class Seeds:
     """Where an inversion begins."""
@@ -278,7 +302,7 @@ class Seeds:
     uncertainty: Annotated[int | None, default("no map")] = None
     """Restore each face from so many starts, 16 for a good map: uncertainty.png shows where the results differ."""
     keep: Annotated[str | None, default("the nearest to the observation")] = None
-    """Of several seeds, take the one in this folder for the result, as seed-2."""
+    """Of several seeds or samples, take the one in this folder for the result, as seed-2 or sample-03."""
     init: Annotated[str | None, default("a guess from samples; projector and robust: the mean")] = None
     """Latents to begin with: latents.npz of a run, projected_w.npz, or a .pt; FILE:N takes the N-th of several."""
 
@@ -286,6 +310,11 @@ class Seeds:
     def all(self) -> tuple[int, ...]:
         """The seeds asked for."""
         return self.seeds or tuple(range(self.seed, self.seed + self.restarts))
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """The inversions of each face."""
+        return starts_of(self.all, self.uncertainty)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -313,9 +313,11 @@ def _of_seeds(seeds: Seeds, photograph_count: int) -> list[str]:
         problems.append(f"--restarts is {seeds.restarts}; expected 1 or more.")
     if len(set(seeds.seeds)) < len(seeds.seeds):
         problems.append("--seeds: a seed is given twice.")
-    if seeds.keep is not None and (len(seeds.all) < 2 or seeds.keep not in (f"seed-{seed}" for seed in seeds.all)):
+    starts = seeds.starts
+    if seeds.keep is not None and (len(starts) < 2 or seeds.keep not in {start.folder for start in starts}):
         problems.append(
-            f"--keep is {seeds.keep}; expected the folder of one of several --seeds or --restarts, as seed-2."
+            f"--keep is {seeds.keep}; expected the folder of one of several --seeds, --restarts or samples of "
+            "--uncertainty, as seed-2 or sample-03."
         )
     if seeds.seeds and seeds.seed != 0:
         problems.append("--seed has no effect with --seeds; leave one out.")

@@ -193,8 +193,8 @@ def _of_quarters(
 ) -> Float[np.ndarray, " 4"]:
     """The values of lowest loss in each quarter, on a finer grid around those of a coarse one."""
     lowest = losses.argmin(0)
-    ends = grid[[max(lowest.min() - 1, 0), min(lowest.max() + 1, len(grid) - 1)]]
-    finer = np.geomspace(*ends, len(grid))
+    first, last = max(lowest.min() - 1, 0), min(lowest.max() + 1, len(grid) - 1)
+    finer = np.geomspace(grid[first], grid[last], len(grid))
     losses, _ = _sweep(facts, degradation, name, finer)
     return np.array([_vertex(finer, losses[:, quarter]) for quarter in range(QUARTERS)])
 

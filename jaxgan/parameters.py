@@ -55,8 +55,10 @@ def with_parameters(degradation: Degradation, values: Mapping[Parameter, Any]) -
       values: the values by name, which may be traced, but for the quality, which is a whole number.
     """
 
-    def number(name: Parameter) -> Any:
-        return jnp.asarray(values[name], jnp.int32 if name == "factor" else jnp.float32)
+    by_name = {str(name): value for name, value in values.items()}
+
+    def number(name: str) -> Any:
+        return jnp.asarray(by_name[name], jnp.int32 if name == "factor" else jnp.float32)
 
     def changed(part: Degradation) -> Degradation:
         match part:

@@ -47,7 +47,7 @@ def test_all_damages_together_do_too():
 
 def test_a_known_blur_is_handed_on_and_an_unknown_one_is_not():
     assert options(Choices(("deblur",), is_unknown=False, blur=4.5)).damage.sigma == 4.5
-    assert options(Choices(("deblur",))).damage.sigma == (None if choices.HAS_BLIND else 3.0)
+    assert options(Choices(("deblur",))).damage.sigma is None
     assert options(Choices(("inpaint",), is_unknown=False)).damage.sigma is None
 
 

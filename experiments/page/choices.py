@@ -35,10 +35,6 @@ SNAPSHOT_EVERY = 5
 STARTS_OF_A_MAP = 8
 """Searches for each face whose results are compared where the visitor wants to see the doubt."""
 
-# These two lines let the page run before the options --blind and --uncertainty exist; then delete them and their uses.
-HAS_BLIND = "blind" in {field.name for field in dataclasses.fields(Damage)}
-HAS_UNCERTAINTY = "uncertainty" in {field.name for field in dataclasses.fields(Seeds)}
-
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
@@ -63,7 +59,7 @@ class Choices:
     @property
     def searches(self) -> int:
         """How many searches are made for each face."""
-        return STARTS_OF_A_MAP if HAS_UNCERTAINTY and self.shows_doubt else self.attempts
+        return STARTS_OF_A_MAP if self.shows_doubt else self.attempts
 
     def __post_init__(self):
         if unknown := set(self.damages) - set(get_args(KnownTask)):
@@ -84,7 +80,7 @@ def damage_of(choices: Choices, mask: Path | None) -> Damage:
     first, *others = (name for name in DAMAGES if name in choices.damages)
     known: dict[str, object] = {}
     if "deblur" in choices.damages:
-        known |= {"blind": ("sigma",)} if HAS_BLIND and choices.is_unknown else {"sigma": float(choices.blur)}
+        known |= {"blind": ("sigma",)} if choices.is_unknown else {"sigma": float(choices.blur)}
     if "inpaint" in choices.damages:
         known |= {"mask": mask, "trust_mask": True}
     return Damage(task=first, also=tuple(others), already_degraded=True, **known)
@@ -116,14 +112,17 @@ def options_of(
     Raises:
       ValueError: nothing is chosen.
     """
-    doubt = {"uncertainty": STARTS_OF_A_MAP} if HAS_UNCERTAINTY and choices.shows_doubt else {}
+    if choices.shows_doubt:
+        seeds = Seeds(uncertainty=STARTS_OF_A_MAP, keep=keep)
+    else:
+        seeds = Seeds(restarts=choices.attempts, keep=keep)
     return InvertOptions(
         damage=damage_of(choices, mask),
         photographs=Photographs(image=(photograph,)),
         faces=faces,
         networks=Networks(model=choices.network),
         loop=LoopOptions(steps=steps, stop_after=stop_after),
-        seeds=Seeds(restarts=1 if doubt else choices.attempts, keep=keep, **doubt),
+        seeds=seeds,
         machines=Machines(batch_size=batch_size),
         output=Output(output=output, paste_back=True, snapshot_every=SNAPSHOT_EVERY),
     )

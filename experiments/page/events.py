@@ -13,7 +13,7 @@ import gradio
 from experiments.cli import Mistakes, describe
 from experiments.page import desk as desk_functions
 from experiments.page import drafts, shown
-from experiments.page.choices import HAS_BLIND, Choices
+from experiments.page.choices import Choices
 from experiments.page.components import as_value
 from experiments.page.desk import Desk
 from experiments.page.drafts import Draft
@@ -287,7 +287,7 @@ class _Updates:
             page.painting: gradio.update(visible=True if "inpaint" in some else "hidden"),
             page.amounts: gradio.update(visible="deblur" in some),
             page.unknown: gradio.update(value=choices.is_unknown),
-            page.blur: gradio.update(value=choices.blur, visible=not (HAS_BLIND and choices.is_unknown)),
+            page.blur: gradio.update(value=choices.blur, visible=not choices.is_unknown),
         }
 
     def of_progress(self, snapshot: Any) -> Updates:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import gradio
 
-from experiments.page.choices import DAMAGES, HAS_BLIND, HAS_UNCERTAINTY, Choices
+from experiments.page.choices import DAMAGES, Choices
 from experiments.page.components import part
 from experiments.page.limits import Limits
 
@@ -128,7 +128,7 @@ def _damage() -> dict[str, gradio.blocks.Block]:
             made["mask"] = part("drop", {"to": "", "words": MASK_WORDS}, elem_id="mask")
     with gradio.Column(visible=False) as made["amounts"]:
         made["unknown"] = gradio.Checkbox(
-            True, label="I do not know how much: the program estimates it", visible=HAS_BLIND, elem_id="unknown"
+            True, label="I do not know how much: the program estimates it", elem_id="unknown"
         )
         made["blur"] = gradio.Slider(
             0.5,
@@ -137,7 +137,7 @@ def _damage() -> dict[str, gradio.blocks.Block]:
             step=0.1,
             label="How far the blur spreads, in pixels of the photograph",
             info="About half the width of the soft rim along a sharp edge.",
-            visible=not HAS_BLIND,
+            visible=False,
             elem_id="blur",
         )
     return made
@@ -158,7 +158,6 @@ def _more_choices(networks: Sequence[tuple[str, str]], limits: Limits) -> dict[s
         made["doubt"] = gradio.Checkbox(
             False,
             label="Also draw a map of how sure each part of the face is",
-            visible=HAS_UNCERTAINTY,
             elem_id="doubt",
         )
         made["network"] = gradio.Dropdown(

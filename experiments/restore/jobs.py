@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from experiments import validation
 from experiments.cli import Mistakes, say
-from experiments.options import Completion, Damage, FaceChoice, InvertOptions
+from experiments.options import Completion, Damage, FaceChoice, InvertOptions, Start, starts_of
 from experiments.restore import json_values
 from jaxgan.methods import Method
 from jaxgan.photos.finding import find_photos
@@ -35,23 +35,6 @@ OF_ONE_JOB = {
     ),
 }
 """Options that a line of a list of jobs may set for its photograph, by their group."""
-
-
-class Start(NamedTuple):
-    """Where one of the inversions of a face begins.
-
-    Attributes:
-      seed: of its randomness.
-      sample: its number among the starts that `--uncertainty` asks for, 0 being the guess itself; None without it.
-    """
-
-    seed: int
-    sample: int | None = None
-
-    @property
-    def folder(self) -> str:
-        """Names its folder in that of the face, where there are several."""
-        return f"seed-{self.seed}" if self.sample is None else f"sample-{self.sample:02}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +108,7 @@ class Job:
     @property
     def starts(self) -> tuple[Start, ...]:
         """The inversions of each face."""
-        if self.uncertainty is None:
-            return tuple(Start(seed) for seed in self.seeds)
-        return tuple(Start(self.seeds[0], number) for number in range(self.uncertainty))
+        return starts_of(self.seeds, self.uncertainty)
 
     @property
     def steps_of_run(self) -> int:

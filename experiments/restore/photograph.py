@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.options import Start
 from experiments.restore import degrade, latent_files
 from experiments.restore.crops import Crop
 from experiments.restore.degrade import Observation
 from experiments.restore.face_run import Work
-from experiments.restore.jobs import Job, Start
+from experiments.restore.jobs import Job
 from experiments.runs import folder as run_folders
 from experiments.runs import settings as run_settings
 from experiments.runs.folder import RunFolder
