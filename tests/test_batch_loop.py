@@ -118,7 +118,7 @@ def test_every_frame_is_there(whole):
 
 def test_a_listener_sees_every_frame(engine, whole, tmp_path):
     listener = Listener()
-    batch_loop.invert(engine, iter(works(engine, tmp_path)), 3, listener)
+    batch_loop.invert(engine, iter(works(engine, tmp_path)), 2, listener)
     assert [(name, steps) for name, steps, _ in listener.pictures if name == "face1"] == [
         ("face1", 4),
         ("face1", 8),

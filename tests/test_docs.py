@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parity import call
 
 import jaxgan
 from experiments.docs import build, references
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("narrow_lpips")
 
 @pytest.fixture(scope="module")
 def face(tiny) -> jax.Array:
-    return jnp.clip(tiny.synthesis(tiny.mapping(jnp.linspace(-1, 1, tiny.config.z_dim))), -1, 1)
+    return jnp.clip(call(tiny.synthesis, tiny.mapping(jnp.linspace(-1, 1, tiny.config.z_dim))), -1, 1)
 
 
 def test_the_page_has_a_line_for_every_name_and_all_examples(tmp_path, capsys):

@@ -18,7 +18,7 @@ from experiments.restore import cluster
 from jaxgan import images
 
 ROOT = Path(__file__).parent.parent
-LONG = ("--steps", 24, "--snapshot-every", 6, "--checkpoint-seconds", 0)
+LONG = ("--steps", 12, "--snapshot-every", 3, "--checkpoint-seconds", 0)
 LONG += ("--batch-size", 1)  # a larger one rounds by places at 16 pixels
 
 
@@ -114,7 +114,7 @@ def kill_at_random(start, jobs: Path, whole: Path, root: Path, *, kills: int) ->
     end(start("--jobs", jobs, *LONG, "--resume", output=root))
     assert_all_finished(root, whole)
     for folder in whole.glob("face*"):
-        assert os.listdir(root / folder.name / "latents") == ["24"]
+        assert os.listdir(root / folder.name / "latents") == ["12"]
         assert sorted(os.listdir(root / folder.name / "snapshots")) == sorted(os.listdir(folder / "snapshots"))
         # No halves of files; of its lock, which nobody holds, a killed process may leave the name.
         assert {file.name for file in (root / folder.name).glob(".*")} <= {".run.lock", ".run.holder"}

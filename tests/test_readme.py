@@ -24,12 +24,12 @@ def test_files_that_it_links_to_exist():
     assert [link for link in links if not (root / link).exists()] == []
 
 
-def test_the_snippet_runs_as_pasted(tiny, lpips, monkeypatch):
+def test_the_snippet_runs_as_pasted(tiny, narrow, monkeypatch):
     """On a small network, in a few steps."""
     snippet = re.search(r"<!-- snippet -->\n```python\n(.*?)```", README, re.DOTALL).group(1)
     config = jaxgan.InversionConfig(steps=2, w_samples=16, latent_space="w_plus")
     monkeypatch.setattr(jaxgan, "load_generator", lambda model: tiny)
-    monkeypatch.setattr(jaxgan, "load_lpips", lambda: lpips)
+    monkeypatch.setattr(jaxgan, "load_lpips", lambda: narrow)
     monkeypatch.setattr(jaxgan.InversionConfig, "for_task", lambda task: config)
     names: dict = {}
     exec(snippet, names)

@@ -75,8 +75,8 @@ def test_the_first_step_is_adam_s_on_a_slow_loss(tiny, lpips, case, whole):
 
     @jax.jit
     def loss(tuned, tiny, lpips):
-        x, y = mask.hide_missing(mask(tuned.synthesis(pivot.ws, pivot.noise))), mask.hide_missing(observed)
-        near, far = (one.synthesis(jnp.asarray(beside), pivot.noise) for one in (tuned, tiny))
+        x, y = mask.hide_missing(mask(call(tuned.synthesis, pivot.ws, pivot.noise))), mask.hide_missing(observed)
+        near, far = (call(one.synthesis, jnp.asarray(beside), pivot.noise) for one in (tuned, tiny))
         main = lpips(x, y), jnp.mean((x - y) ** 2)
         locality = lpips(near, far) + jnp.mean((near - far) ** 2)
         return main[0] + main[1] + 0.1 * locality, (*main, locality)

@@ -78,7 +78,7 @@ MISTAKES = {
     "--seeds 1 1": "--seeds: a seed is given twice.",
     "--seeds 1 2 --restarts 2": "--seeds and --restarts exclude each other; leave one out.",
     "--seeds 1 2 --seed 3": "--seed has no effect with --seeds; leave one out.",
-    "--keep seed-0": "--keep is seed-0; expected the folder of one of several --seeds or --restarts",
+    "--keep seed-0": "--keep is seed-0; expected the folder of one of several --seeds, --restarts or samples of",
     "--restarts 2 --keep seed-2": "--keep is seed-2; expected the folder of one of several",
     "--stop-after 0": "stop_after must be at least 1, got 0",
     "--restarts 0": "--restarts is 0; expected 1 or more.",

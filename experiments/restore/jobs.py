@@ -48,13 +48,13 @@ class Job:
       method, inversion: the name and the settings of the inversion of every face.
       tuning: the settings of the tuning that follows it; None for none.
       seeds: one or more; each has a folder of its own if there are several.
-      keep: folder of the one of several seeds whose result is taken; None for the nearest to the observation.
       init: latents to begin with, see `latent_files.split`; None for a guess.
       paste_format: format of the whole photograph that is pasted together, None for none.
       snapshot_every: steps between two pictures of the iterate.
       checkpoint_seconds: time between two checkpoints.
       networks: where the networks were loaded from, and the label, for the record.
       uncertainty: how many starts of the only seed are compared; None for the guess alone.
+      keep: folder of the one of several starts whose result is taken; None for the nearest to the observation.
     """
 
     path: Path
@@ -68,13 +68,13 @@ class Job:
     inversion: Method
     tuning: TuningConfig | None
     seeds: tuple[int, ...]
-    keep: str | None
     init: str | None
     paste_format: str | None
     snapshot_every: int
     checkpoint_seconds: float
     networks: dict[str, Any]
     uncertainty: int | None = None
+    keep: str | None = None
 
     @classmethod
     def of(cls, path: Path, folder: Path, options: InvertOptions) -> Job:
