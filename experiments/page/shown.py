@@ -146,7 +146,7 @@ def doubts(folder: Path) -> str:
         f'<img src="{address(folder, name)}" alt="{name.split("-")[0]} of face {name.split("-")[1].split(".")[0]}">'
         for name in results.load(folder).doubts
     )
-    about = "Where the map is bright, other faces would fit the photograph as well: do not trust these parts."
+    about = "Where the map is coloured, other faces would fit the photograph as well: do not trust these parts."
     return f'<p>{about}</p><div class="doubts">{pictures}</div>' if pictures else ""
 
 
