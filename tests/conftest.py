@@ -136,6 +136,18 @@ def crops() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def crop(tmp_path_factory) -> Path:
+    """The file of a face crop of 16x16 pixels."""
+    from jaxgan import images
+    from jaxgan.photos import photo_files
+
+    path = tmp_path_factory.mktemp("crop") / "crop.png"
+    photo = photo_files.read_photo(photo_files.sample_photo_path())
+    images.write_png(path, images.resize(photo[40:240, 120:320], 16))
+    return path
+
+
+@pytest.fixture(scope="session")
 def golden():
     """`golden("ada_tiny.expected")`: the arrays of a stored reference file, with its JSON entries decoded."""
 

@@ -40,14 +40,6 @@ HOLE = np.s_[7:12, 5:11]  # of the box, at 16 pixels: 0.45 to 0.75 of the height
 
 
 @pytest.fixture(scope="module")
-def crop(tmp_path_factory) -> Path:
-    """A face crop of 16x16 pixels."""
-    path = tmp_path_factory.mktemp("crop") / "crop.png"
-    images.write_png(path, images.resize(photo_files.read_photo(photo_files.sample_photo_path())[40:240, 120:320], 16))
-    return path
-
-
-@pytest.fixture(scope="module")
 def arguments(crop, tiny_network):
     """`arguments(task, output)` of a command."""
 

@@ -34,13 +34,6 @@ NETWORK = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
 
 
 @pytest.fixture(scope="module")
-def crop(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("crop") / "crop.png"
-    images.write_png(path, images.resize(photo_files.read_photo(photo_files.sample_photo_path())[40:240, 120:320], 16))
-    return path
-
-
-@pytest.fixture(scope="module")
 def command(crop, tiny_network) -> tuple:
     """The command without its starts and its output folder."""
     options = ("--task", "inpaint", "--mask-kind", "box", *QUICK, "--model", tiny_network, "--batch-size", 1)
