@@ -54,7 +54,6 @@ def with_parameters(degradation: Degradation, values: Mapping[Parameter, Any]) -
       degradation: any degradation.
       values: the values by name, which may be traced, but for the quality, which is a whole number.
     """
-
     by_name = {str(name): value for name, value in values.items()}
 
     def number(name: str) -> Any:

@@ -35,9 +35,11 @@ def estimate(
     """
     job = photograph.job
     unknown = job.damage.blind
+    if not unknown:
+        return
     for face in photograph.faces:
         works = [work for work in photograph.works if work.run in face.runs]
-        if not unknown or not works:
+        if not works:
             continue
         kept = [estimate_files.load(run.path) for run in face.runs]
         estimates = next((one for one in kept if one is not None), None)

@@ -53,9 +53,17 @@ class Engine(NamedTuple):
     batch_size: int | str
     label: int | None = None
 
-    def prior(self, config: InversionConfig) -> Prior:
-        """What is known of the generator's latents."""
-        return optimization.make_prior(self.generator, config, label=self.label)
+    def shared_prior(self) -> Callable[[InversionConfig], Prior]:
+        """Makes a function that finds what is known of the generator's latents, once for all configs that ask alike."""
+        found: dict[tuple[int, int], Prior] = {}
+
+        def prior(config: InversionConfig) -> Prior:
+            kind = (config.w_samples, config.start_samples)
+            if kind not in found:
+                found[kind] = optimization.make_prior(self.generator, config, label=self.label)
+            return found[kind]
+
+        return prior
 
     def with_prior(self, prior: Callable[[InversionConfig], Prior]) -> batch_loop.Engine:
         """Whatever all faces of a batch share."""
@@ -101,10 +109,10 @@ def restore_one(
         total, initial = job.steps_of_run * len(works), sum(work.total_steps for work in works)
         with Progress.shown(title, total=total, initial=initial) as progress:
             if works:
+                prior = engine.shared_prior()
                 with explain_how_to_go_on(job.folder):
-                    estimation.estimate(photograph, engine.generator, engine.prior, progress)
-                prior = engine.prior(job.inversion.first)
-                batch = engine.with_prior(lambda _: prior)
+                    estimation.estimate(photograph, engine.generator, prior, progress)
+                batch = engine.with_prior(prior)
                 size = engine.batch_size
                 if size == "auto":
                     size = batch_size.fitting_size(batch, works[0], len(works), progress.say)
@@ -197,7 +205,7 @@ class _Many:
         self._record = record
         self._progress = progress
         self._photograph_of: dict[Work, Photograph] = {}
-        self._priors: dict[tuple[int, int], Prior] = {}
+        self._prior = engine.shared_prior()  # by all groups
 
     def invert(self, name: str, group: list[Job]) -> None:
         """Restores a group of photographs that one compiled program serves."""
@@ -221,13 +229,6 @@ class _Many:
         except BaseException:
             photograph.release()
             raise
-
-    def _prior(self, config: InversionConfig) -> Prior:
-        """The prior, which groups share: it depends on the network and on the numbers of samples only."""
-        kind = (config.w_samples, config.start_samples)
-        if kind not in self._priors:
-            self._priors[kind] = self._engine.prior(config)
-        return self._priors[kind]
 
     def release(self) -> None:
         """Lets other processes write into the folders that are not finished."""
