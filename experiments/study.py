@@ -38,6 +38,7 @@ Name = Literal[
     "interpolation",
     "uncertainty",
     "blind",
+    "settings",
 ]
 QUICK_STEPS, QUICK_COUNT = 60, 3
 TASKS = dict.fromkeys(("colour", "latent-space", "latent-weight", "restoration"), ("colorize",))

@@ -173,6 +173,7 @@ def test_a_signal_keeps_the_sweeps_that_are_done_and_says_how_to_go_on(
         "restoration",
         "uncertainty",
         "blind",
+        "settings",
     ],
 )
 def test_the_other_studies_run(name, tmp_path, tiny_network, pictures):
