@@ -138,3 +138,13 @@ def test_the_gradient_is_four_fifths_of_the_identity_and_a_fifth_of_a_cubes():
 def test_wrong_qualities_are_told():
     with pytest.raises(ValueError, match="quality is 0; expected a whole number from 1 to 100"):
         JPEG.of_quality(0)
+
+
+@pytest.mark.parametrize(("level", "sign"), [(1.5, 1.0), (-1.5, -1.0)])
+def test_the_gradient_leads_no_pixel_out_of_the_range(level, sign):
+    jpeg = JPEG.of_quality(95)
+    image = jnp.full((16, 16, 3), level)
+    outwards = jax.grad(lambda image: -sign * jnp.sum(jpeg(image)))(image)
+    inwards = jax.grad(lambda image: sign * jnp.sum(jpeg(image)))(image)
+    np.testing.assert_array_equal(outwards, 0.0)
+    assert np.all(sign * np.asarray(inwards) > 0)

@@ -203,7 +203,7 @@ class Evaluator:
     ) -> Float[Array, "n h w 3"]:
         network = self.generator.config.source_sha256
         restored = []
-        for known, degradation, image in zip(np.asarray(observed), degradations, np.asarray(images), strict=True):
+        for known, degradation, image in zip(np.asarray(observed), degradations, np.clip(images, -1, 1), strict=True):
             spectrum = linear_inverse.default_spectrum(degradation, image.shape, network=network, method=method)
             restored.append(restoration.restore(known, degradation, image, spectrum=spectrum, fidelity=self.fidelity))
         return jnp.stack([jnp.asarray(image) for image in restored])

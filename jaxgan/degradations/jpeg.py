@@ -58,8 +58,9 @@ def tables(quality: int) -> tuple[Float[np.ndarray, "8 8"], Float[np.ndarray, "8
 class JPEG(CompleteObservation):
     """Compresses an image and decodes it again (task `dejpeg`).
 
-    Values are rounded where a file has whole numbers; these roundings, and the clipping, let the gradient pass, and
-    that of coefficients is `.8 + .2 d/dx [round(x) + (x - round(x))^3]`.
+    Values are rounded where a file has whole numbers; these roundings let the gradient pass, and that of coefficients
+    is `.8 + .2 d/dx [round(x) + (x - round(x))^3]`. Where values are clipped, the gradient passes unless a step against
+    it would lead further out of the range: an optimiser would drive pixels away without an effect on the file.
 
     Attributes:
       luminance, chrominance: steps by which coefficients are rounded, `[8, 8]` each (see `tables`).
@@ -149,12 +150,33 @@ def _rounded(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def _whole(levels: Float[Array, "h w *c"], *, half: tuple[float, float] = (0.5, 0.5)) -> Float[Array, "h w *c"]:
-    """Rounds to whole numbers from 0 to 255; the gradient passes.
+    """Rounds to whole numbers from 0 to 255; the gradient passes as `JPEG` states.
 
     Args:
       levels: about that range.
       half: what is added before the fraction is cut off, in even and in odd columns.
     """
+    levels = _within_range(levels)
     columns = jnp.tile(jnp.asarray(half), levels.shape[1] // 2 + 1)[: levels.shape[1]]
     added = columns.reshape(1, -1, *(1 for _ in levels.shape[2:]))
     return levels + jax.lax.stop_gradient(jnp.clip(jnp.floor(levels + added), 0, 255) - levels)
+
+
+@jax.custom_vjp
+def _within_range(levels: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Clips to [0, 255] with the gradient that `JPEG` states."""
+    return jnp.clip(levels, 0.0, 255.0)
+
+
+def _within_range_forwards(levels: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+    return _within_range(levels), levels
+
+
+def _within_range_backwards(
+    levels: Float[Array, "*shape"], gradient: Float[Array, "*shape"]
+) -> tuple[Float[Array, "*shape"]]:
+    leads_out = ((levels < 0) & (gradient > 0)) | ((levels > 255) & (gradient < 0))
+    return (jnp.where(leads_out, 0.0, gradient),)
+
+
+_within_range.defvjp(_within_range_forwards, _within_range_backwards)
