@@ -20,7 +20,7 @@ def lpips(narrow):
     return narrow
 
 
-@pytest.mark.parametrize("resolution", [128, 512])
+@pytest.mark.parametrize("resolution", [128, pytest.param(512, marks=pytest.mark.slow)])
 def test_larger_images_are_reduced_by_area(resolution, lpips):
     """96 divides neither. The losses are those of pictures that were reduced by a slow loop in float64."""
     config = jaxgan.GeneratorConfig(resolution, z_dim=8, w_dim=8, channel_base=4 * resolution, channel_max=4)

@@ -163,6 +163,16 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
     ]
 
 
+def test_a_cluster_gives_what_one_process_gives(start, jobs, whole, tmp_path):
+    pytest.importorskip("ray")
+    few = jobs.with_name("few.jsonl")
+    few.write_text(jobs.read_text().splitlines()[0])
+    end(start("--jobs", few, *LONG, "--cluster", "local", output=tmp_path / "out"))
+    assert finished_lines(tmp_path / "out") == {"face00": 1}
+    assert_same(tmp_path / "out" / "face00", whole / "face00")
+
+
+@pytest.mark.slow
 def test_a_lost_worker_of_a_cluster_loses_nothing(start, jobs, whole, tmp_path):
     pytest.importorskip("ray")
     root = tmp_path / "out"
