@@ -90,8 +90,7 @@ def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:
                     _write(options.output, task.level)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{options.output} keeps what is finished; the same command goes on.") from None
-    command = f"python -m experiments.benchmark_tasks --images {options.images} --output {options.output}"
-    summary = levels.table(levels.all_tasks(resolution), table.rows, options.method, command)
+    summary = levels.table(levels.all_tasks(resolution), table.rows, options.method, _again(options))
     files.write_text(options.output / "summary.md", summary)
     print(summary)
     return table.rows
@@ -106,6 +105,18 @@ def _write(folder: Path, level: str) -> None:
     strips = sorted((folder / "strips").glob(f"{level}-*.png"))
     tiles = [(path.stem.removeprefix(f"{level}-"), photo_files.read_photo(path)) for path in strips]
     images.write_png(folder / f"level-{level}.png", pictures.sheet(tiles, columns=1, bar=18, font_size=13))
+
+
+def _again(options: BenchmarkTasksOptions) -> str:
+    """The command that goes on in the same folder, without levels and methods."""
+    standard = BenchmarkTasksOptions(options.images)
+    flags = [f"--images {options.images}", f"--output {options.output}"]
+    flags += ["--already-aligned"] if options.already_aligned else []
+    names = ("count", "compositions_count", "batch_size", "model", "seed")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(standard, name)}
+    given |= {name: value for name, value in dataclasses.asdict(options.loop).items() if value is not None}
+    flags += [f"--{name.replace('_', '-')} {value}" for name, value in given.items()]
+    return " ".join(["python -m experiments.benchmark_tasks", *flags])
 
 
 def _problems(options: BenchmarkTasksOptions) -> list[str]:

@@ -1,6 +1,7 @@
 """The benchmark of all tasks: its list, its table, and the command, which goes on where it was stopped."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ def test_there_are_31_tasks_and_30_where_factors_coincide():
     assert len(all_tasks(128)) == 30 and "upsample-XL" not in [task.name for task in all_tasks(128)]
     assert [task.name for task in all_tasks(128, ["XS"])] == ["upsample-XS", "denoise-XS", "dejpeg-XS", "inpaint-XS"]
     assert len(all_tasks(128, ["M"])) == 4 + 11
+    assert [task.name for task in all_tasks(128, ["XL"])] == ["denoise-XL", "dejpeg-XL", "inpaint-XL"]
 
 
 def test_levels_are_those_of_the_paper():
@@ -63,18 +65,22 @@ def test_the_command_goes_on_where_it_was_stopped(tmp_path, crops, tiny_network,
         return whole(task, resolution, seed)
 
     monkeypatch.setattr(levels.LevelTask, "chain", chain)
-    assert benchmark_tasks.main([*arguments, "--levels", "S"]) == 130
+    assert benchmark_tasks.main([*arguments, "--levels", "XS"]) == 130
     assert "keeps what is finished; the same command goes on" in capsys.readouterr().err
     monkeypatch.setattr(levels.LevelTask, "chain", whole)
     before = (tmp_path / "out" / "results.csv").read_text()
-    assert benchmark_tasks.main([*arguments, "--levels", "S"]) == 0
+    assert benchmark_tasks.main([*arguments, "--levels", "XS"]) == 0
     after = (tmp_path / "out" / "results.csv").read_text()
     assert after.startswith(before)
     with open(tmp_path / "out" / "results.csv", newline="") as file:
         assert [r["task"] for r in csv.DictReader(file)] == [
-            name for name in ("upsample-S", "denoise-S", "inpaint-S") for _ in range(2)
+            name for name in ("upsample-XS", "denoise-XS", "inpaint-XS") for _ in range(2)
         ]
-    assert (tmp_path / "out" / "level-S.png").exists() and "inpaint-S" in (tmp_path / "out" / "summary.md").read_text()
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    assert (tmp_path / "out" / "level-XS.png").exists() and "inpaint-XS" in summary
+    (again,) = re.findall("`python -m experiments.benchmark_tasks (.* --levels L --method classical)`", summary)
+    monkeypatch.setattr(levels, "all_tasks", lambda *arguments: [])
+    assert benchmark_tasks.main(again.split()) == 0  # it is refused if its settings are others
 
 
 @pytest.mark.parametrize(("option", "said"), [("--batch-size", "--batch-size is 0"), ("--steps", "steps must be at")])

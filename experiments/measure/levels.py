@@ -57,9 +57,9 @@ class LevelTask(NamedTuple):
 
 
 def all_tasks(resolution: int, levels: Iterable[str] = LEVELS) -> list[LevelTask]:
-    """All tasks of some levels; factors that coincide at a resolution are one task, that of the lower level."""
+    """All tasks of some levels; factors that coincide at a resolution are one task, of the lowest level."""
     found, factors = [], set()
-    for level in [level for level in LEVELS if level in set(levels)]:
+    for level in LEVELS:
         factor = factor_at(resolution, LEVELS[level].factor)
         names = [task for task in TASKS if task != "upsample" or factor not in factors]
         factors.add(factor)
@@ -67,7 +67,8 @@ def all_tasks(resolution: int, levels: Iterable[str] = LEVELS) -> list[LevelTask
         if level == "M":
             sizes = range(2, len(TASKS) + 1)
             found += [LevelTask(some, level) for size in sizes for some in itertools.combinations(TASKS, size)]
-    return found
+    chosen = set(levels)
+    return [task for task in found if task.level in chosen]
 
 
 def table(tasks: Sequence[LevelTask], rows: Sequence[dict[str, Any]], methods: Sequence[str], command: str) -> str:
