@@ -15,7 +15,7 @@ from jaxgan import images
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.methods import Method
 
-TASKS = ("upsample", "denoise", "dejpeg", "inpaint")
+TASKS = ("upsample", "denoise", "dejpeg")
 DEFAULT = "default"
 
 
