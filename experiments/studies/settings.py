@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import textwrap
 
 import numpy as np
 
@@ -65,18 +66,17 @@ def study(setup: Setup) -> Findings:
     for task in TASKS:
         for name, method in loops.items():
             rows += setup.kept.sweep(functools.partial(_run, setup, evaluator, task, name, method))
-    figure, (axes,), strips = figures.new(1, len(TASKS), len(loops) + 2)
-    for index, task in enumerate(TASKS):
+    figure, panels, strips = figures.new(len(TASKS), len(TASKS), len(loops) + 2)
+    for index, (task, axes) in enumerate(zip(TASKS, panels, strict=True)):
         chosen = [row for row in rows if row["task"] == task]
-        figures.points(axes, chosen, "settings", "lpips_truth", label=task, shift=(index - 1.5) / 8)
+        figures.points(axes, chosen, "settings", "lpips_truth")
+        axes.set(title=task, ylabel="" if index else f"{setup.lpips_name} to the truth")
+        axes.tick_params(axis="x", labelrotation=60, labelsize=7)
         first = {row["settings"]: row["pictures"] for row in chosen if row["image"] == setup.faces.names[0]}
         shown = {"truth": first[DEFAULT]["truth"], "observed": first[DEFAULT]["observed"]}
         shown |= {name: pictures["restoration"] for name, pictures in first.items()}
         for number, (place, (name, picture)) in enumerate(zip(strips[index], shown.items(), strict=True)):
-            figures.show(place, picture, "" if index else name, "" if number else task)
-    axes.set_ylabel(f"{setup.lpips_name} to the truth")
-    axes.tick_params(axis="x", labelrotation=20, labelsize=7)
-    axes.legend(fontsize=7)
+            figures.show(place, picture, "" if index else textwrap.fill(name, 11), "" if number else task)
     return Findings(rows, figure, _table(setup, rows, list(loops)))
 
 
