@@ -15,20 +15,20 @@ from experiments.studies.setup import Findings, Row, Setup
 from jaxgan import images
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.methods import Method
+from jaxgan.tasks import Task
 
-TASKS = ("upsample", "denoise", "dejpeg")
+TASKS: tuple[Task, ...] = ("upsample", "denoise", "dejpeg")
 DEFAULT = "default"
 
 
-def methods(steps: int) -> dict[str, Method]:
+def methods(task: Task, steps: int) -> dict[str, Method]:
     """The loops that are compared: the default with one or two things changed, and robust with a prior.
 
     Args:
+      task: whose default is changed.
       steps: of each loop.
     """
-    default = InversionConfig(
-        steps=steps, latent_space="w_plus", jitter=0.0, start_samples=256, latent_dist_reg_weight=1.0
-    )
+    default = dataclasses.replace(InversionConfig.for_task(task), steps=steps)
 
     def changed(**changes: object) -> InversionConfig:
         return dataclasses.replace(default, **changes)
@@ -61,12 +61,12 @@ def _extended(default: InversionConfig, steps: int) -> InversionConfig:
 def study(setup: Setup) -> Findings:
     """Restores every face from every damage with every loop; a row is a restoration."""
     evaluator = Evaluator(setup.generator, setup.lpips, setup.whitening, setup.faces, setup.batch_size, fidelity=0.0)
-    loops = methods(setup.steps)
     rows: list[Row] = []
     for task in TASKS:
-        for name, method in loops.items():
+        for name, method in methods(task, setup.steps).items():
             rows += setup.kept.sweep(functools.partial(_run, setup, evaluator, task, name, method))
-    figure, panels, strips = figures.new(len(TASKS), len(TASKS), len(loops) + 2)
+    names = list(dict.fromkeys(row["settings"] for row in rows))
+    figure, panels, strips = figures.new(len(TASKS), len(TASKS), len(names) + 2)
     for index, (task, axes) in enumerate(zip(TASKS, panels, strict=True)):
         chosen = [row for row in rows if row["task"] == task]
         figures.points(axes, chosen, "settings", "lpips_truth")
@@ -77,7 +77,7 @@ def study(setup: Setup) -> Findings:
         shown |= {name: pictures["restoration"] for name, pictures in first.items()}
         for number, (place, (name, picture)) in enumerate(zip(strips[index], shown.items(), strict=True)):
             figures.show(place, picture, "" if index else textwrap.fill(name, 11), "" if number else task)
-    return Findings(rows, figure, _table(setup, rows, list(loops)))
+    return Findings(rows, figure, _table(setup, rows, names))
 
 
 def _run(setup: Setup, evaluator: Evaluator, task: str, name: str, method: Method) -> list[Row]:

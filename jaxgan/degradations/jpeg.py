@@ -159,17 +159,13 @@ def _whole(levels: Float[Array, "h w *c"], *, half: tuple[float, float] = (0.5, 
     levels = _within_range(levels)
     columns = jnp.tile(jnp.asarray(half), levels.shape[1] // 2 + 1)[: levels.shape[1]]
     added = columns.reshape(1, -1, *(1 for _ in levels.shape[2:]))
-    return levels + jax.lax.stop_gradient(jnp.clip(jnp.floor(levels + added), 0, 255) - levels)
+    return levels + jax.lax.stop_gradient(jnp.floor(levels + added) - levels)
 
 
 @jax.custom_vjp
 def _within_range(levels: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Clips to [0, 255] with the gradient that `JPEG` states."""
     return jnp.clip(levels, 0.0, 255.0)
-
-
-def _within_range_forwards(levels: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    return _within_range(levels), levels
 
 
 def _within_range_backwards(
@@ -179,4 +175,4 @@ def _within_range_backwards(
     return (jnp.where(leads_out, 0.0, gradient),)
 
 
-_within_range.defvjp(_within_range_forwards, _within_range_backwards)
+_within_range.defvjp(lambda levels: (_within_range(levels), levels), _within_range_backwards)
