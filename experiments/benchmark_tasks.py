@@ -12,6 +12,7 @@ levels and methods may be added.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,13 +111,14 @@ def _write(folder: Path, level: str) -> None:
 def _again(options: BenchmarkTasksOptions) -> str:
     """The command that goes on in the same folder, without levels and methods."""
     standard = BenchmarkTasksOptions(options.images)
-    flags = [f"--images {options.images}", f"--output {options.output}"]
-    flags += ["--already-aligned"] if options.already_aligned else []
+    words = ["--images", options.images, "--output", str(options.output)]
+    words += ["--already-aligned"] if options.already_aligned else []
     names = ("count", "compositions_count", "batch_size", "model", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(standard, name)}
     given |= {name: value for name, value in dataclasses.asdict(options.loop).items() if value is not None}
-    flags += [f"--{name.replace('_', '-')} {value}" for name, value in given.items()]
-    return " ".join(["python -m experiments.benchmark_tasks", *flags])
+    for name, value in given.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return f"python -m experiments.benchmark_tasks {shlex.join(words)}"
 
 
 def _problems(options: BenchmarkTasksOptions) -> list[str]:
