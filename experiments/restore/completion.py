@@ -31,9 +31,8 @@ def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration
     noise = restoration.ROUNDING if work.noise is None else work.noise / 255
     assumed = work.assumed if work.truth is not None else _without_border(work.assumed, work.observed.shape[0])
     spectrum = linear_inverse.default_spectrum(assumed, reconstruction.shape, network=network, method=work.method)
-    restored = jaxgan.restore(
-        work.observed, assumed, reconstruction, spectrum=spectrum, noise=noise, fidelity=work.fidelity
-    )
+    made = jnp.clip(reconstruction, -1, 1)  # one that diverged is no mistake of the caller
+    restored = jaxgan.restore(work.observed, assumed, made, spectrum=spectrum, noise=noise, fidelity=work.fidelity)
     image = jnp.asarray(restored)
     inverse = restoration.inverse_name(work.assumed, image.shape, fidelity=work.fidelity)
     return Restoration(image, degrade.apply(work.assumed, image), inverse, 255 * noise)
