@@ -1,5 +1,6 @@
 """Fixtures and flags of all tests: exact float32 products, no silent broadcasting, shapes checked at run time."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from parity import REFERENCE  # noqa: E402
 
 from jaxgan import batch  # noqa: E402
 
+gc.set_threshold(200_000, 20, 20)  # tracing makes many small objects that live: a tenth of the time went into looking
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
