@@ -86,7 +86,8 @@ class InversionConfig:
       latent_space: "w" optimises one latent for all layers, "w_plus" one per layer, "w_plus_plus" one per input channel
         of every layer, which are many (see `latents.space_shape`).
       noise: "optimized" optimises noise maps, which begin at random, "stored" leaves the network's own in their place.
-      objective: what is compared: "lpips", or a "pyramid" of it (see `objectives`).
+      objective: what is compared: "lpips", a "pyramid" of it, or a "half_pyramid", which begins at half the image's
+        side (see `objectives`).
       optimizer: "adam", or "normalized" gradient descent, which gives every latent a step of `learning_rate`.
       latent_dist_reg_weight: weight of the mean squared distance of w from the mean latent.
       noise_reg_weight: weight of the noise regulariser.

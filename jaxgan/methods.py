@@ -96,7 +96,7 @@ class Method:
         return Method(
             tuple(
                 dataclasses.replace(phase, feature_size=min(phase.feature_size, size))
-                if phase.objective == "pyramid"
+                if phase.objective != "lpips"
                 else phase
                 for phase in self.phases
             )

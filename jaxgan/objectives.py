@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from jaxgan.degradations import Degradation, observe, observed_pixels, sample
 from jaxgan.losses import at_most, average_pool
 from jaxgan.lpips import Features, distance
 
-ObjectiveName = Literal["lpips", "pyramid"]
+ObjectiveName = Literal["lpips", "pyramid", "half_pyramid"]
 Image = Float[Array, "_ _ 3"]
 
 LEVELS = 6
@@ -58,6 +59,19 @@ class Pyramid(NamedTuple):
     features: tuple[Features, ...]
 
 
+def compared_side(name: ObjectiveName, side: int, size: int) -> int:
+    """Returns the side in pixels of the largest picture that an objective compares of images of a side.
+
+    Args:
+      name: of the objective.
+      side: of the images.
+      size: that larger images are averaged down to (`InversionConfig.feature_size`).
+    """
+    if name == "half_pyramid" and side > SMALLEST:
+        side = side // 2
+    return min(side, size)
+
+
 def _lpips_target(features_of: Callable, degradation: Degradation, observed: Image, size: int) -> Features:
     return features_of(at_most(degradation.hide_missing(observed), size))
 
@@ -69,7 +83,10 @@ def _lpips(
     return distance(features_of(at_most(observe(degradation, image), size)), target)
 
 
-def _pyramid_target(features_of: Callable, degradation: Degradation, observed: Image, size: int) -> Pyramid:
+def _pyramid_target(
+    features_of: Callable, degradation: Degradation, observed: Image, size: int, *, name: ObjectiveName
+) -> Pyramid:
+    size = compared_side(name, observed.shape[0], size)
     degradation = sample(degradation, jax.random.key(0))  # what it hides is the same in every draw
     images = halvings(at_most(degradation.hide_missing(observed), size))
     seen = observed_pixels(degradation, observed.shape)
@@ -79,13 +96,21 @@ def _pyramid_target(features_of: Callable, degradation: Degradation, observed: I
 
 
 def _pyramid(
-    features_of: Callable, degradation: Degradation, target: Pyramid, image: Image, size: int, key: PRNGKeyArray
+    features_of: Callable,
+    degradation: Degradation,
+    target: Pyramid,
+    image: Image,
+    size: int,
+    key: PRNGKeyArray,
+    *,
+    name: ObjectiveName,
 ) -> Float[Array, ""]:
     """Sums LPIPS over sizes, and adds a little of the mean absolute error at the smallest size.
 
     A degradation with a method `sample(key)` draws random numbers, which are new in every step. Holes are filled with
     noise, which is equal in both images and new in every step and size.
     """
+    size = compared_side(name, image.shape[0], size)
     of_degradation, of_noise = jax.random.split(key)
     images = halvings(at_most(observe(sample(degradation, of_degradation), image), size))
     total = ERROR_WEIGHT * jnp.mean(jnp.abs(images[-1] - target.images[-1]))
@@ -101,10 +126,16 @@ def _pyramid(
     return total
 
 
+def _pyramid_objective(name: ObjectiveName) -> Objective:
+    return Objective(partial(_pyramid_target, name=name), partial(_pyramid, name=name))
+
+
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "lpips": Objective(_lpips_target, _lpips),
-    "pyramid": Objective(_pyramid_target, _pyramid),
+    "pyramid": _pyramid_objective("pyramid"),
+    "half_pyramid": _pyramid_objective("half_pyramid"),
 }
+"""Half a pyramid leaves the largest size out, to which noise and JPEG do the most."""
 
 
 def halvings(image: Float[Array, "n n *c"]) -> tuple[Float[Array, "_ _ *c"], ...]:

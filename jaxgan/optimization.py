@@ -346,8 +346,3 @@ def _optimizer(program: Program) -> optax.GradientTransformation:
     if program.optimizer == "normalized":
         return normalize_vectors()
     return optax.scale_by_adam(program.adam_b1, program.adam_b2, program.adam_eps)
-
-
-def lpips_size(resolution: int, feature_size: int) -> int:
-    """Side in pixels of what the loss compares of images of a resolution (see `InversionConfig.feature_size`)."""
-    return min(resolution, feature_size)

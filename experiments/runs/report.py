@@ -15,14 +15,14 @@ import numpy as np
 
 from experiments.runs import pictures
 from experiments.runs.folder import RunFolder
-from jaxgan import checkpoints, files, images, tuning_files
+from jaxgan import checkpoints, files, images, objectives, tuning_files
 from jaxgan.inversion import InversionResult
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.latents import Latents, NoiseMaps
 from jaxgan.lpips import LPIPS
 from jaxgan.methods import Method
 from jaxgan.metrics import lpips_name, measure
-from jaxgan.optimization import LossTerms, lpips_size
+from jaxgan.optimization import LossTerms
 from jaxgan.photos import photo_files
 from jaxgan.tuning import TuningResult
 from jaxgan.tuning_steps import TuningTerms
@@ -133,7 +133,7 @@ def write(
     frames = [photo_files.read_photo(path) for path in run.snapshots()] + [images.to_uint8(np.asarray(result.image))]
     images.write_gif(folder / "progress.gif", [pictures.enlarged(frame, TILE) for frame in frames])
     write_losses(folder / "losses.csv", result.losses, method)
-    size = lpips_size(result.image.shape[0], method.last.feature_size)
+    size = _compared_side(method.last, result.image.shape[0])
     name = objective_name(method.last, result.image.shape[0])
     plot_losses(folder / "loss.png", result.losses, method, name=name, returned_step=result.returned_step)
     _write_npz(folder / "latents.npz", np.asarray(result.ws), result.noise)
@@ -218,8 +218,12 @@ def _label(name: str, measured: dict[str, dict[str, Any]]) -> str:
 
 def objective_name(config: InversionConfig, resolution: int) -> str:
     """Names the distance by which the phase of an inversion compares images of a resolution."""
-    size = lpips_size(resolution, config.feature_size)
-    return f"LPIPS pyramid from {size} px" if config.objective == "pyramid" else lpips_name(size)
+    size = _compared_side(config, resolution)
+    return lpips_name(size) if config.objective == "lpips" else f"LPIPS pyramid from {size} px"
+
+
+def _compared_side(config: InversionConfig, resolution: int) -> int:
+    return objectives.compared_side(config.objective, resolution, config.feature_size)
 
 
 def weighted_terms(losses: LossTerms, method: Method, name: str) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from experiments.studies.setup import Findings, Row, Setup
 from jaxgan import images, optimization
 from jaxgan.degradations import Identity
 from jaxgan.metrics import lpips_name
-from jaxgan.optimization import lpips_size
+from jaxgan.objectives import compared_side
 
 LPIPS_TICKS = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
 
@@ -29,7 +29,8 @@ LPIPS_TICKS = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
 def study(setup: Setup) -> Findings:
     """Runs every recipe on every face for `invert`: LPIPS against steps and against seconds."""
     rows: list[Row] = []
-    lpips = lpips_name(lpips_size(setup.generator.config.resolution, RECIPES[-1].config().feature_size))
+    last = RECIPES[-1].config()
+    lpips = lpips_name(compared_side(last.objective, setup.generator.config.resolution, last.feature_size))
     recipes = (dataclasses.replace(REFERENCE, steps=5 * setup.steps), *RECIPES)
     for recipe in recipes:
         steps = recipe.steps or setup.steps
