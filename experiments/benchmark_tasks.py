@@ -79,7 +79,7 @@ def run(options: BenchmarkTasksOptions) -> list[dict[str, Any]]:
             for method in [method for method in options.method if levels.has_method(task, method)]:
                 if not table.has(task.name, method):
                     cli.say(f"{task.name}, {method}: {number} faces")
-                    settings = evaluation.settings(method, options.loop, task.tasks[0])
+                    settings = evaluation.settings(method, options.loop, *task.tasks)
                     seeds = [options.seed + index for index in range(number)]
                     chains = [task.chain(resolution, seed) for seed in seeds]
                     tuning = TuningConfig() if method == "tuned" else None

@@ -92,11 +92,6 @@ class Damage:
         """All degradations asked for."""
         return frozenset({self.task, *self.also}) - {"invert"}
 
-    @property
-    def hardest_task(self) -> Task:
-        """The task whose defaults hold for all of them: colorize needs the strongest prior."""
-        return "colorize" if "colorize" in self.tasks else self.task
-
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
@@ -217,6 +212,10 @@ class LoopOptions:
     """Adam's largest step size."""
     latent_space: Annotated[Literal["w", "w_plus", "w_plus_plus"] | None, default("w_plus")] = None
     """One latent for all layers, one per layer, or one per channel of every layer."""
+    objective: Annotated[
+        Literal["lpips", "pyramid", "half_pyramid"] | None, default("half_pyramid for denoise and dejpeg, else lpips")
+    ] = None
+    """Compare by LPIPS, by its sum over sizes, each half the one before, or without the largest of those."""
     latent_dist_reg_weight: Annotated[float | None, default("3 for colorize, 0 for invert, else 1")] = None
     """Weight of the squared distance of w from the mean latent."""
     noise_reg_weight: Annotated[float | None, default("1e5")] = None
@@ -224,18 +223,18 @@ class LoopOptions:
     precision: Annotated[Literal["float32", "tensorfloat32", "bfloat16", "float16"] | None, default("float32")] = None
     """The number format of the networks; only a GPU is faster in another one than float32."""
 
-    def config(self, task: Task) -> InversionConfig:
-        """The defaults of a task, with what the user set in their place.
+    def config(self, *tasks: Task) -> InversionConfig:
+        """The defaults of tasks that come together, with what the user set in their place.
 
         Raises:
           ValueError: a value is out of range; the message names all of them.
         """
         from jaxgan.inversion_config import InversionConfig
 
-        return dataclasses.replace(InversionConfig.for_task(task), **self._given())
+        return dataclasses.replace(InversionConfig.for_task(*tasks), **self._given())
 
-    def method(self, name: MethodName, task: Task) -> Method:
-        """Makes a method for a task, with what the user set in place of its defaults.
+    def method(self, name: MethodName, *tasks: Task) -> Method:
+        """Makes a method for tasks that come together, with what the user set in place of their defaults.
 
         Raises:
           ValueError: a value is out of range, or is of another method.
@@ -244,7 +243,7 @@ class LoopOptions:
         from jaxgan.methods import Method
 
         if name == "default":
-            return Method.of(self.config(task))
+            return Method.of(self.config(*tasks))
         given = self._given()
         if others := [option for option in given if option not in OF_ALL_METHODS]:
             flags = ", ".join(f"--{option.replace('_', '-')}" for option in others)

@@ -297,7 +297,7 @@ def _of_approach(approach: Approach) -> list[str]:
 
 def _of_loop(options: InvertOptions) -> list[str]:
     try:
-        options.loop.method(options.approach.method, options.damage.hardest_task)
+        options.loop.method(options.approach.method, options.damage.task, *options.damage.also)
     except ValueError as error:
         return [str(error)]
     return []

@@ -504,6 +504,10 @@ def test_defaults_in_the_help_are_those_of_every_task(help_text):
         for task in TASKS:
             default = getattr(jaxgan.InversionConfig.for_task(task), field)
             assert told == default if isinstance(default, str) else float(told) == default, (field, task)
+    (told,) = re.findall(r"without the largest of those\. \(default: (.*?)\)", help_text)
+    objectives = {task: "half_pyramid" if task in ("denoise", "dejpeg") else "lpips" for task in TASKS}
+    assert told == "half_pyramid for denoise and dejpeg, else lpips"
+    assert objectives == {task: jaxgan.InversionConfig.for_task(task).objective for task in TASKS}
     (told,) = re.findall(r"from the mean latent\. \(default: (.*?)\)", help_text)
     weights = dict.fromkeys(TASKS, float(told.rsplit("else ", 1)[1]))
     weights |= {task: float(weight) for weight, task in re.findall(r"([\d.]+) for (\w+)", told)}

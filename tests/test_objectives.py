@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgan.degradations import Compose, Grayscale, Identity, Mask, pytree
-from jaxgan.objectives import OBJECTIVES, halvings
+from jaxgan.objectives import OBJECTIVES, compared_side, halvings
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def slow_pyramid(features, x: np.ndarray, y: np.ndarray, mask: np.ndarray, noise
     return total + 0.1 * np.abs(x - y).mean()
 
 
-def ours(features, degradation, image, observed, *, size=SIDE, key=KEY):
-    objective = OBJECTIVES["pyramid"]
+def ours(features, degradation, image, observed, *, name="pyramid", size=SIDE, key=KEY):
+    objective = OBJECTIVES[name]
     target = objective.target(features, degradation, jnp.asarray(observed), size)
     return objective.distance(features, degradation, target, jnp.asarray(image), size, key)
 
@@ -75,6 +75,23 @@ def test_larger_images_are_reduced_first(features, pair):
     x, y = map(slow_pool, pair)
     expected = slow_lpips(features, x, y) + 0.1 * np.abs(slow_pool(x) - slow_pool(y)).mean()
     np.testing.assert_allclose(ours(features, Identity(), *pair, size=32), expected, rtol=1e-5)
+    np.testing.assert_allclose(ours(features, Identity(), *pair, name="half_pyramid"), expected, rtol=1e-5)
+
+
+def test_half_a_pyramid_leaves_the_largest_size_out(features, pair):
+    """Not of 16 pixels, whose half has no features."""
+    for name, side, size, first in (
+        ("lpips", 1024, 256, 256),
+        ("pyramid", 1024, 4096, 1024),
+        ("half_pyramid", 1024, 4096, 512),
+        ("half_pyramid", 1024, 256, 256),
+        ("half_pyramid", 128, 256, 64),
+        ("half_pyramid", 16, 256, 16),
+    ):
+        assert compared_side(name, side, size) == first
+    checks = (-1) ** np.add.outer(*2 * [np.arange(SIDE)])[:, :, None] * np.ones(3, np.float32)
+    assert abs(float(ours(features, Identity(), pair[0] + checks, pair[0], name="half_pyramid"))) < 1e-6
+    assert float(ours(features, Identity(), pair[0] + checks, pair[0])) > 1e-3
 
 
 def test_holes_hold_the_same_noise_in_both_images(features, pair):

@@ -229,7 +229,7 @@ NETWORK = type("Network", (), {"resolution": 64, "alignment_scale": 0.74})
 def job_of(path: Path, damage: Damage, *, already_aligned: bool = False, paste_format: str = "png") -> Job:
     """What the pipeline hands on for a photograph with one face."""
     faces = FaceChoice() if already_aligned else FaceChoice(eyes=(EYES,))
-    inversion = Method.of(InversionConfig.for_task(damage.hardest_task))
+    inversion = Method.of(InversionConfig.for_task(damage.task, *damage.also))
     asked = (damage, Completion(), faces, already_aligned, None, "default", inversion, None)
     return Job(path, path.parent, *asked, (0,), None, paste_format, 25, 30.0, {})
 

@@ -159,7 +159,7 @@ def test_given_latents_are_spread_and_get_other_noise(tiny):
 def finished(path: Path, damage: Damage) -> tuple[Job, list]:
     """A photograph with one face, whose run left a restoration and a map of 10 levels where nothing was observed."""
     faces = FaceChoice(eyes=("203,101,246,103",))  # of the sample portrait, read off by eye
-    inversion = Method.of(InversionConfig.for_task(damage.hardest_task))
+    inversion = Method.of(InversionConfig.for_task(damage.task, *damage.also))
     asked = (damage, Completion(), faces, False, None, "default", inversion, None, (0,), None, "png", 25, 30.0, {}, 8)
     job = Job(path, path.parent, *asked)
     (face,) = crops.load(job, NETWORK, say=print)

@@ -135,7 +135,8 @@ def test_eyes_are_given_in_any_order():
 
 def test_the_strongest_prior_holds_for_several_tasks():
     """Colour is what the generator alone knows, so its weight of the mean latent holds (see STUDY.md)."""
-    damage = Damage("inpaint", also=("colorize",))
-    assert damage.tasks == {"inpaint", "colorize"} and damage.hardest_task == "colorize"
-    assert LoopOptions().config(damage.hardest_task) == jaxgan.InversionConfig.for_task("colorize")
+    assert Damage("inpaint", also=("colorize",)).tasks == {"inpaint", "colorize"}
+    assert LoopOptions().config("inpaint", "colorize") == jaxgan.InversionConfig.for_task("colorize")
+    assert LoopOptions().config("inpaint", "dejpeg").objective == "half_pyramid"
+    assert LoopOptions().config("inpaint", "deblur").objective == "lpips"
     assert LoopOptions(steps=3, precision="bfloat16").config("invert").steps == 3

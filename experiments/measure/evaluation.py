@@ -29,21 +29,23 @@ from jaxgan.truths import Truth
 from jaxgan.tuning import Pivot, TuningConfig, TuningResult
 
 
-def settings(method: str, loop: LoopOptions, task: Task) -> Method | None:
+def settings(method: str, loop: LoopOptions, *tasks: Task) -> Method | None:
     """The settings of a method's loop; None for the classical method, which has no loop.
 
     Args:
       method: "default", "tuned", "projector", "robust" or "classical".
       loop: how the default method, which "tuned" begins with, optimises; its steps and precision are those of "robust",
         too, and the projector is the published one.
-      task: for which the method is.
+      tasks: for which the method is, all at once.
     """
     if method == "classical":
         return None
     if method in ("default", "tuned"):
-        return loop.method("default", task)
+        return loop.method("default", *tasks)
     return (
-        loop.of_all_methods().method("robust", task) if method == "robust" else LoopOptions().method("projector", task)
+        loop.of_all_methods().method("robust", *tasks)
+        if method == "robust"
+        else LoopOptions().method("projector", *tasks)
     )
 
 
