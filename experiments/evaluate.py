@@ -5,8 +5,9 @@
 
 The command degrades faces of known truth for every task and restores them with every method. It writes results.csv (a
 row per face, task, method, result and seed; a loop has two results, its reconstruction and the restoration made of it),
-summary.md (means with 95 % bootstrap intervals) and, for each task and method, a sheet of the best, the median and the
-worst face by LPIPS to the truth. A command that was stopped continues if it is repeated.
+summary.md (means and paired differences to the default, with 95 % bootstrap intervals) and, for each task and method, a
+sheet of the best, the median and the worst face by LPIPS to the truth. A command that was stopped continues if it is
+repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from experiments import cli
-from experiments.options import ComparedMethod, KnownTask, LoopOptions, default, in_group
+from experiments.options import ComparedMethod, DamageName, LoopOptions, default, in_group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,8 @@ class EvaluateOptions:
 
     output: Path = Path("outputs/evaluation")
     """Folder to write; rows of an earlier run with the same settings are kept."""
-    task: tuple[KnownTask, ...] = ("invert", "inpaint", "deblur", "colorize")
-    """Tasks to evaluate: these, upsample, denoise and dejpeg."""
+    task: tuple[DamageName, ...] = ("invert", "inpaint", "deblur", "colorize")
+    """Tasks to evaluate: these, upsample, denoise and dejpeg; a box in a face's middle, and a severe-blur."""
     method: tuple[ComparedMethod, ...] = ("default", "projector", "classical")
     """This project's loop, the projector of StyleGAN2, robust, tuned (after this project's loop), or scikit-image's."""
     tune_steps: int = 350
@@ -65,11 +66,11 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
     """
     cli.Mistakes.check(_problems(options))
     from experiments import networks
-    from experiments.measure import evaluation, face_sets, spectrum, tables
+    from experiments.measure import damages, evaluation, face_sets, spectrum, tables
     from jaxgan import files
     from jaxgan.tuning_steps import TuningConfig
 
-    generator, lpips = networks.load(options.model, tasks=options.task)
+    generator, lpips = networks.load(options.model, tasks=map(damages.task_of, options.task))
     faces = face_sets.load(options.images, generator, count=options.count, already_aligned=options.already_aligned)
     evaluator = evaluation.Evaluator.of(
         generator, lpips, faces, batch_size=options.batch_size, fidelity=options.fidelity
@@ -89,7 +90,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
         for task in options.task:
             for method in options.method:
                 if not table.has(task, method):
-                    settings = evaluation.settings(method, options.loop, task)
+                    settings = evaluation.settings(method, options.loop, damages.task_of(task))
                     seeds = range(options.seed, options.seed + options.restarts)
                     tuning = TuningConfig(steps=options.tune_steps) if method == "tuned" else None
                     rows, pictures = evaluator.evaluate(task, method, settings, seeds, tuning)
@@ -102,7 +103,7 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
             f"{options.output} holds {done} of {len(options.task) * len(options.method)} results; the same command "
             "goes on with the others."
         ) from None
-    summary = tables.summarise(table.rows)
+    summary = "\n".join(filter(None, (tables.summarise(table.rows), tables.differences(table.rows))))
     files.write_text(options.output / "summary.md", summary)
     print(summary)
     return table.rows

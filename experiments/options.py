@@ -167,6 +167,9 @@ class Networks:
 
 
 MethodName = Literal["default", "projector", "robust"]
+DamageName = Literal[KnownTask, "box", "severe-blur"]
+"""A damage whose restorations are measured: that of a task, or a harder one of "inpaint" or "deblur"."""
+
 ComparedMethod = Literal[MethodName, "tuned", "classical"]
 """A method whose results are measured: an inversion, tuning after the default one, or a method of scikit-image."""
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, study
+from experiments.measure import damages
 from experiments.measure.evaluation import Evaluator
 from experiments.measure.spectrum import SIGMAS
 from experiments.studies.setup import Setup
-from jaxgan import stored_spectra
+from jaxgan import stored_spectra, truths
 
 pytestmark = pytest.mark.usefixtures("narrow_lpips")
 
@@ -51,10 +52,29 @@ def test_evaluate_writes_rows_summary_and_sheets(evaluation):
         kept = [row for row in of_face if row["kept"] == "True"]
         assert [row["lpips_observed"] for row in kept] == [min((r["lpips_observed"] for r in of_face), key=float)]
     summary = (output / "summary.md").read_text().splitlines()
-    assert len(summary) == 5 and "| inpaint | default | restoration | 2 |" in summary[3]
+    assert len(summary) == 11 and "| inpaint | default | restoration | 2 |" in summary[3]
     assert "| LPIPS at 16 px, truth |" in summary[0] and "| LPIPS at 16 px, observation |" in summary[0]
+    kept = {
+        (row["method"], row["image"]): float(row["lpips_truth"])
+        for row in rows
+        if row["kept"] == "True" and row["result"] != "reconstruction"
+    }
+    difference = np.mean([kept["classical", name] - kept["default", name] for _, name in list(kept)])
+    assert summary[10].startswith("| inpaint | classical | 2 |") and f"| {difference:.3f} [" in summary[9]
     with Image.open(output / "inpaint-default.png") as sheet:
         assert sheet.size == (1036, 900)
+
+
+def test_harder_damages_are_tasks_of_their_own():
+    face = np.random.default_rng(0).integers(1, 256, (128, 128, 3), np.uint8)
+    for name, task in (("box", "inpaint"), ("severe-blur", "deblur"), ("dejpeg", "dejpeg")):
+        assert damages.task_of(name) == task
+    hidden = truths.damage([damages.truth("box", 128, seed=0)], face, 0) != face
+    assert 0.18 < hidden.all(-1).mean() < 0.22
+    spread = [
+        np.std(1.0 * truths.damage([damages.truth(name, 128, seed=0)], face, 0)) for name in ("deblur", "severe-blur")
+    ]
+    assert spread[1] < spread[0] / 2
 
 
 @pytest.mark.slow

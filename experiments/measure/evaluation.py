@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from experiments.measure import classical, observation
+from experiments.measure import classical, damages, observation
 from experiments.measure.face_sets import FaceSet
-from experiments.options import LoopOptions, Task
+from experiments.options import DamageName, LoopOptions, Task
 from experiments.runs import settings as run_settings
 from jaxgan import inversion, linear_inverse, metrics, restoration, truths, tuning
 from jaxgan.degradations import Degradation
@@ -24,7 +24,6 @@ from jaxgan.lpips import LPIPS
 from jaxgan.methods import Method
 from jaxgan.metrics import Whitening
 from jaxgan.photos import identity
-from jaxgan.tasks import default_truth
 from jaxgan.truths import Truth
 from jaxgan.tuning import Pivot, TuningConfig, TuningResult
 
@@ -75,12 +74,17 @@ class Evaluator:
         return cls(generator, lpips, metrics.whitening(generator), faces, batch_size, fidelity)
 
     def evaluate(
-        self, task: str, method: str, settings: Method | None, seeds: Sequence[int], tuned: TuningConfig | None = None
+        self,
+        name: DamageName,
+        method: str,
+        settings: Method | None,
+        seeds: Sequence[int],
+        tuned: TuningConfig | None = None,
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], list[np.ndarray]]]:
         """Degrades, restores and measures all faces.
 
         Args:
-          task: decides the degradation.
+          name: of the damage.
           method: its name, for the rows.
           settings: of its loop; None for the classical method, which is run once.
           seeds: of the loop; the first is that of the brush strokes, too.
@@ -91,9 +95,9 @@ class Evaluator:
         """
         resolution = self.generator.config.resolution
         damage_seeds = [seeds[0] + index for index in range(len(self.faces.names))]
-        happened = [default_truth(task, resolution, seed=seed) for seed in damage_seeds]
+        happened = [damages.truth(name, resolution, seed=seed) for seed in damage_seeds]
         chains = [[] if truth is None else [truth] for truth in happened]
-        return self.evaluate_damage(task, method, settings, seeds, chains, damage_seeds, tuned)
+        return self.evaluate_damage(name, method, settings, seeds, chains, damage_seeds, tuned)
 
     def evaluate_damage(
         self,

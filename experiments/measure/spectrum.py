@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.cli import say
 from experiments.measure import observation
+from experiments.measure.damages import BOX
 from experiments.measure.evaluation import Evaluator
 from jaxgan import masks, stored_spectra
 from jaxgan.degradations import Degradation, GaussianBlur, Mask
@@ -19,8 +20,6 @@ from jaxgan.stored_spectra import Library, Source
 
 SIGMAS = (0.625 / 128, 1.25 / 128, 6 / 128)
 """Widths of blurs in widths of the picture; between them spectra are interpolated."""
-BOX = (0.28, 0.33, 0.72, 0.77)
-"""A fifth of the picture, in its middle: left, top, right, bottom."""
 
 
 def write(path: Path, evaluator: Evaluator, settings_of: Callable[[str], Method], *, method: str, seed: int) -> None:

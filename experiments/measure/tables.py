@@ -110,6 +110,43 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def differences(rows: list[dict[str, Any]], base: str = "default") -> str:
+    """Markdown table of the means of paired differences to a method, with their 95 % intervals over images.
+
+    Args:
+      rows: as for `summarise`. Only the last result of a method counts, which is its restoration where it has one.
+      base: the method that all others are compared with.
+    Returns:
+      The table; "" if there is nothing to compare.
+    """
+    names = [name for name in TITLES if name.endswith("_truth")] + ["identity"]
+    last = {(row["task"], row["method"]): row["result"] for row in rows}
+    of = {
+        (task, method): {
+            row["image"]: row
+            for row in rows
+            if (row["task"], row["method"], row["result"]) == (task, method, result) and row["kept"]
+        }
+        for (task, method), result in last.items()
+    }
+    lines = []
+    for (task, method), found in of.items():
+        if method != base and (task, base) in of:
+            pairs = [(row, of[task, base][image]) for image, row in found.items() if image in of[task, base]]
+            cells = []
+            for name in names:
+                values = np.array([row[name] - other[name] for row, other in pairs])
+                values = values[np.isfinite(values)]
+                cells.append(bootstrap(values).text(1 if name.startswith("psnr") else 3) if len(values) else "-")
+            lines.append(f"| {task} | {method} | {len(pairs)} | " + " | ".join(cells) + " |")
+    if not lines:
+        return ""
+    lpips = metrics.lpips_name(rows[0]["lpips_size"])
+    titles = [TITLES[name].format(lpips=lpips) for name in names]
+    header = "| " + " | ".join(["task", "method", "images", *titles]) + " |"
+    return "\n".join([f"Paired differences to {base}:", "", header, "| --- " * (3 + len(names)) + "|", *lines]) + "\n"
+
+
 def write_sheet(path: Path, rows: list[dict[str, Any]], pictures: dict[tuple[str, str], list[np.ndarray]]) -> None:
     """The best, the median and the worst face by LPIPS to the truth, a row of pictures each.
 

@@ -6,27 +6,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.measure import classical
-from experiments.measure.spectrum import BOX
+from experiments.measure.damages import BOX, SEVERE, blur
 from experiments.measure.statistics import bootstrap
 from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup, classical_row
 from jaxgan import images, linear_inverse, masks, restoration, spectra
-from jaxgan.degradations import Degradation, GaussianBlur, Grayscale, Mask
+from jaxgan.degradations import Degradation, Grayscale, Mask
 
 RESULTS = ("classical", "prior alone", "reconstruction", "restoration", "fidelity 1")
 
 
 def damages(size: int, face: int) -> dict[str, tuple[str, Degradation]]:
     """The task and the degradation behind each row of the table; widths of blurs are pixels at 128."""
-    scale = size / 128
-    blurs = {"blur, mild": (0.625, 3), "blur, default": (1.25, 7), "blur, severe": (6.0, 37)}
+    blurs = {"blur, mild": (0.625, 3), "blur, default": (1.25, 7), "blur, severe": SEVERE}
     return {
         "strokes": ("inpaint", Mask(jnp.asarray(masks.strokes(face, size)))),
         "box": ("inpaint", Mask(jnp.asarray(masks.box(size, *BOX)))),
-        **{
-            name: ("deblur", GaussianBlur(jnp.float32(sigma * scale), 2 * round((taps // 2) * scale) + 1))
-            for name, (sigma, taps) in blurs.items()
-        },
+        **{name: ("deblur", blur(sigma, taps, size)) for name, (sigma, taps) in blurs.items()},
         "colour": ("colorize", Grayscale()),
     }
 
