@@ -60,7 +60,7 @@ def test_evaluate_writes_rows_summary_and_sheets(evaluation):
         if row["kept"] == "True" and row["result"] != "reconstruction"
     }
     difference = np.mean([kept["classical", name] - kept["default", name] for _, name in list(kept)])
-    assert summary[10].startswith("| inpaint | classical | 2 |") and f"| {difference:.3f} [" in summary[9]
+    assert summary[10].startswith("| inpaint | classical | 2 |") and f"| {difference:.3f} [" in summary[10]
     with Image.open(output / "inpaint-default.png") as sheet:
         assert sheet.size == (1036, 900)
 
