@@ -166,29 +166,28 @@ def _put(places, place, one):
 @partial(jax.jit, static_argnames="mesh")
 def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
     """Runs a chunk in every place. Each device works on its own places, and nothing is sent between devices."""
+    platform = mesh.devices.flat[0].platform
 
-    platform, batch = mesh.devices.flat[0].platform, len(keys) // mesh.size
-
-    def one(everywhere, problem, key_data, state):
+    def run(everywhere, problems, key_data, states):
         *networks, chunk_steps = everywhere
-        key = jax.random.wrap_key_data(key_data)
-        return optimization.run_chunk(*networks, problem, key, state, chunk_steps, platform=platform, batch=batch)
+        keys = jax.random.wrap_key_data(key_data)
+        return optimization.run_chunks(*networks, problems, keys, states, chunk_steps, platform=platform)
 
-    return _on_each_device(mesh, one)(everywhere, problems, keys, states)
+    return _on_each_device(mesh, run)(everywhere, problems, keys, states)
 
 
 @partial(jax.jit, static_argnames="mesh")
 def _render(generator: Generator, latents: Latents, *, mesh: Mesh):
-    return _on_each_device(mesh, optimization.render)(generator, latents)
+    return _on_each_device(mesh, jax.vmap(optimization.render, (None, 0)))(generator, latents)
 
 
 def _on_each_device(mesh: Mesh, function: Callable) -> Callable:
-    """Maps a function over the places; its first argument is the same for all of them."""
+    """Gives each device its own places; the function's first argument is the same for all of them."""
 
     def run(everywhere, *places):
-        mapped = jax.vmap(function, (None, *(0 for _ in places)))
         spread = PartitionSpec(AXIS)
         specs = (PartitionSpec(), *(spread for _ in places))
-        return jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)(everywhere, *places)
+        shared = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)
+        return shared(everywhere, *places)
 
     return run

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, Key, PRNGKeyArray
 
 from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
@@ -211,7 +211,7 @@ def check_chunk_steps(chunk_steps: int) -> None:
         raise ValueError(f"chunk_steps is {chunk_steps}; expected 1 to {LONGEST_CHUNK}")
 
 
-@partial(jax.jit, static_argnames=("platform", "batch"))
+@partial(jax.jit, static_argnames="platform")
 def run_chunk(
     generator: Generator,
     lpips: LPIPS,
@@ -221,33 +221,59 @@ def run_chunk(
     chunk_steps: Int[ArrayLike, ""],
     *,
     platform: str | None = None,
-    batch: int = 1,
 ) -> tuple[InversionState, LossTerms]:
     """Runs steps without returning to Python, as many as are left of the run, or of the phase, at most.
 
     Args:
       platform: what the program is made for (see `convolutions.prepare`); None for JAX's default.
-      batch: images that one device works on at once, under `jax.vmap`.
     Returns:
       The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
     """
-    platform = jax.default_backend() if platform is None else platform
-    generator = prepare(generator, platform=platform, batch=batch)
-    lpips = prepare(lpips, platform=platform, batch=batch)
-    left = problem.first_step + problem.numbers.steps.astype(jnp.int32) - state.step
-    key_of_objective = jax.random.fold_in(key, OF_THE_OBJECTIVE)
-    length = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
+    alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (problem, key, state))
+    chunk = run_chunks(generator, lpips, *alone, chunk_steps, platform=platform)
+    return jax.tree.map(lambda leaf: leaf[0], chunk)
 
-    def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
-        state, losses = so_far
+
+def run_chunks(
+    generator: Generator,
+    lpips: LPIPS,
+    problems: Problem,
+    keys: Key[Array, " n"],
+    states: InversionState,
+    chunk_steps: Int[ArrayLike, ""],
+    *,
+    platform: str | None = None,
+) -> tuple[InversionState, LossTerms]:
+    """Runs steps of several images at once, as `run_chunk` those of one; an image without a step left stays as it is.
+
+    The loop is outside of the images, as JAX would trace a loop inside of them three times.
+
+    Args:
+      problems, keys, states: of the images, along a leading axis.
+    """
+    platform = jax.default_backend() if platform is None else platform
+    generator = prepare(generator, platform=platform, batch=len(keys))
+    lpips = prepare(lpips, platform=platform, batch=len(keys))
+    left = problems.first_step + problems.numbers.steps.astype(jnp.int32) - states.step
+    lengths = jnp.minimum(jnp.minimum(chunk_steps, LONGEST_CHUNK), left)
+
+    def advance(problem: Problem, key: PRNGKeyArray, state: InversionState) -> tuple[InversionState, LossTerms]:
         shape = state.latents.w.shape
         draw = jax.random.normal(jax.random.fold_in(key, state.step), (*shape[:-1][:1], shape[-1]))
-        of_step = jax.random.fold_in(key_of_objective, state.step)
-        state, terms = step(generator, lpips, problem, state, draw, of_step)
-        return state, jax.tree.map(lambda loss, term: loss.at[index].set(term), losses, terms)
+        of_step = jax.random.fold_in(jax.random.fold_in(key, OF_THE_OBJECTIVE), state.step)
+        return step(generator, lpips, problem, state, draw, of_step)
 
-    losses = LossTerms(*(jnp.zeros(LONGEST_CHUNK) for _ in LossTerms._fields))
-    return jax.lax.fori_loop(0, length, body, (state, losses))
+    def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
+        states, losses = so_far
+        after, terms = jax.vmap(advance)(problems, keys, states)
+        choose = jax.vmap(partial(jax.tree.map, jnp.where))
+        is_running = index < lengths
+        running = jax.tree.map(lambda _: is_running, states)
+        losses = jax.tree.map(lambda loss, term: loss.at[:, index].set(jnp.where(is_running, term, 0)), losses, terms)
+        return choose(running, after, states), losses
+
+    losses = LossTerms(*(jnp.zeros((len(keys), LONGEST_CHUNK)) for _ in LossTerms._fields))
+    return jax.lax.fori_loop(0, jnp.max(lengths), body, (states, losses))
 
 
 def step(
