@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from experiments import cli
+from experiments import cli, command_line
 from experiments.options import ComparedMethod, LoopOptions, default, in_group
 
 Level = Literal["XS", "S", "M", "L", "XL"]
@@ -110,15 +110,8 @@ def _write(folder: Path, level: str) -> None:
 
 def _again(options: BenchmarkTasksOptions) -> str:
     """The command that goes on in the same folder, without levels and methods."""
-    standard = BenchmarkTasksOptions(options.images)
-    words = ["--images", options.images, "--output", str(options.output)]
-    words += ["--already-aligned"] if options.already_aligned else []
-    names = ("count", "compositions_count", "batch_size", "model", "seed")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(standard, name)}
-    given |= {name: value for name, value in dataclasses.asdict(options.loop).items() if value is not None}
-    for name, value in given.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    return f"python -m experiments.benchmark_tasks {shlex.join(words)}"
+    words = command_line.words(options, BenchmarkTasksOptions(options.images), without=("levels", "method"))
+    return f"python -m experiments.benchmark_tasks {shlex.join(['--images', options.images, *words])}"
 
 
 def _problems(options: BenchmarkTasksOptions) -> list[str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import tyro
 
-from experiments import validation
+from experiments import command_line, validation
 from experiments.options import Damage, FaceChoice, InvertOptions, Photographs
-from experiments.page import choices, command_line
+from experiments.page import choices
 from experiments.page.choices import DAMAGES, Choices
 
 FACES = FaceChoice(landmarks=(Path("face-1.json"), Path("face-3.json")))
@@ -35,14 +35,14 @@ def test_every_damage_makes_valid_options_and_a_line_that_gives_them_back(damage
         made = options(chosen)
         assert validation.validate(made) == []
         assert made.damage.task == damage and made.damage.already_degraded and made.output.paste_back
-        assert parsed(command_line.line(made)) == made
+        assert parsed(command_line.invert(made)) == made
 
 
 def test_all_damages_together_do_too():
     made = options(Choices(tuple(reversed(DAMAGES)), attempts=2), batch_size=4, stop_after=35, keep="seed-1", steps=40)
     assert made.damage.tasks == set(DAMAGES)
     assert validation.validate(made) == []
-    assert parsed(command_line.line(made)) == made
+    assert parsed(command_line.invert(made)) == made
 
 
 def test_a_known_blur_is_handed_on_and_an_unknown_one_is_not():
@@ -64,9 +64,9 @@ def test_what_the_visitor_does_not_choose_is_as_the_command_has_it():
 
 def test_the_line_of_defaults_is_short():
     plain = InvertOptions(damage=Damage("inpaint"))
-    assert command_line.arguments(plain) == ["--task", "inpaint"]
+    assert command_line.invert(plain) == "python -m experiments.invert --task inpaint"
     several = dataclasses.replace(plain, photographs=Photographs(image=(Path("a b.jpg"), Path("c.jpg"))))
-    assert command_line.line(several) == "python -m experiments.invert --task inpaint --image 'a b.jpg' c.jpg"
+    assert command_line.invert(several) == "python -m experiments.invert --task inpaint --image 'a b.jpg' c.jpg"
 
 
 def test_nothing_and_nonsense_are_refused():

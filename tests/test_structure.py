@@ -29,7 +29,7 @@ ORDER = (
 )
 """Groups of files from the top to the bottom; those of a row do not know each other."""
 COMMANDS = ("invert", "align", "sample", "evaluate", "study", "benchmark", "benchmark_tasks", "app")
-SHARED = ("options", "validation", "cli", "interrupts", "networks", "programs")
+SHARED = ("options", "validation", "cli", "command_line", "interrupts", "networks", "programs")
 """The files that lie in experiments/ itself."""
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from experiments import command_line
 from experiments.options import InvertOptions
-from experiments.page import choices, command_line, drafts, found_faces
+from experiments.page import choices, drafts, found_faces
 from experiments.page.choices import Choices
 from experiments.page.drafts import Draft
 from experiments.page.storage import RECORD
@@ -117,7 +118,7 @@ def options(result: Result, folder: Path, output: Path) -> InvertOptions:
 
 def command(result: Result) -> str:
     """The command line that repeats a result inside of its folder."""
-    return command_line.line(options(result, Path("."), Path(AGAIN)))
+    return command_line.invert(options(result, Path("."), Path(AGAIN)))
 
 
 def kept_attempt(folder: Path) -> str | None:

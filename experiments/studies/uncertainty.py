@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.measure.spectrum import BOX
+from experiments.measure.damages import BOX
 from experiments.measure.statistics import bootstrap
 from experiments.runs import settings as run_settings
 from experiments.runs import spread_picture
