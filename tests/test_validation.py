@@ -139,4 +139,9 @@ def test_the_strongest_prior_holds_for_several_tasks():
     assert LoopOptions().config("inpaint", "colorize") == jaxgan.InversionConfig.for_task("colorize")
     assert LoopOptions().config("inpaint", "dejpeg").objective == "half_pyramid"
     assert LoopOptions().config("inpaint", "deblur").objective == "lpips"
+    weights = {
+        tasks: LoopOptions().config(*tasks).latent_dist_reg_weight
+        for tasks in (("dejpeg",), ("inpaint", "denoise"), ("upsample", "dejpeg"), ("colorize", "denoise", "dejpeg"))
+    }
+    assert list(weights.values()) == [1, 1, 10, 10]
     assert LoopOptions(steps=3, precision="bfloat16").config("invert").steps == 3
