@@ -265,12 +265,13 @@ def run_chunks(
 
     def body(index: Int[Array, ""], so_far: tuple[InversionState, LossTerms]) -> tuple[InversionState, LossTerms]:
         states, losses = so_far
-        after, terms = jax.vmap(advance)(problems, keys, states)
-        choose = jax.vmap(partial(jax.tree.map, jnp.where))
         is_running = index < lengths
-        running = jax.tree.map(lambda _: is_running, states)
+        after, terms = jax.vmap(advance)(problems, keys, states)
+        states = jax.vmap(lambda runs, new, old: jax.tree.map(partial(jnp.where, runs), new, old))(
+            is_running, after, states
+        )
         losses = jax.tree.map(lambda loss, term: loss.at[:, index].set(jnp.where(is_running, term, 0)), losses, terms)
-        return choose(running, after, states), losses
+        return states, losses
 
     losses = LossTerms(*(jnp.zeros((len(keys), LONGEST_CHUNK)) for _ in LossTerms._fields))
     return jax.lax.fori_loop(0, jnp.max(lengths), body, (states, losses))
