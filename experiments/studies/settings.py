@@ -43,8 +43,8 @@ def methods(task: Task, steps: int) -> dict[str, Method]:
         "W": Method.of(changed(latent_space="w")),
         "stored noise maps": Method.of(changed(noise="stored", noise_reg_weight=0.0)),
         "pyramid": Method.of(changed(objective="pyramid")),
-        "pyramid, prior 3": Method.of(changed(objective="pyramid", latent_dist_reg_weight=3.0)),
         "half pyramid": Method.of(changed(objective="half_pyramid")),
+        "pyramid, prior 3": Method.of(changed(objective="pyramid", latent_dist_reg_weight=3.0)),
         "then W++": Method((changed(steps=steps - steps // 3), _extended(plain, steps // 3))),
         "robust": robust,
         "robust, prior 1": Method(
