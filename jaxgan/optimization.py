@@ -229,8 +229,8 @@ def run_chunk(
     Returns:
       The state after them, and their losses, of shape `[LONGEST_CHUNK]`: those after the last step are zero.
     """
-    alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (problem, key, state))
-    chunk = run_chunks(generator, lpips, *alone, chunk_steps, platform=platform)
+    problems, keys, states = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (problem, key, state))
+    chunk = run_chunks(generator, lpips, problems, keys, states, chunk_steps, platform=platform)
     return jax.tree.map(lambda leaf: leaf[0], chunk)
 
 
