@@ -8,7 +8,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -83,10 +82,7 @@ def _lpips(
     return distance(features_of(at_most(observe(degradation, image), size)), target)
 
 
-def _pyramid_target(
-    features_of: Callable, degradation: Degradation, observed: Image, size: int, *, name: ObjectiveName
-) -> Pyramid:
-    size = compared_side(name, observed.shape[0], size)
+def _pyramid_target(features_of: Callable, degradation: Degradation, observed: Image, size: int) -> Pyramid:
     degradation = sample(degradation, jax.random.key(0))  # what it hides is the same in every draw
     images = halvings(at_most(degradation.hide_missing(observed), size))
     seen = observed_pixels(degradation, observed.shape)
@@ -96,21 +92,13 @@ def _pyramid_target(
 
 
 def _pyramid(
-    features_of: Callable,
-    degradation: Degradation,
-    target: Pyramid,
-    image: Image,
-    size: int,
-    key: PRNGKeyArray,
-    *,
-    name: ObjectiveName,
+    features_of: Callable, degradation: Degradation, target: Pyramid, image: Image, size: int, key: PRNGKeyArray
 ) -> Float[Array, ""]:
     """Sums LPIPS over sizes, and adds a little of the mean absolute error at the smallest size.
 
     A degradation with a method `sample(key)` draws random numbers, which are new in every step. Holes are filled with
     noise, which is equal in both images and new in every step and size.
     """
-    size = compared_side(name, image.shape[0], size)
     of_degradation, of_noise = jax.random.split(key)
     images = halvings(at_most(observe(sample(degradation, of_degradation), image), size))
     total = ERROR_WEIGHT * jnp.mean(jnp.abs(images[-1] - target.images[-1]))
@@ -126,16 +114,12 @@ def _pyramid(
     return total
 
 
-def _pyramid_objective(name: ObjectiveName) -> Objective:
-    return Objective(partial(_pyramid_target, name=name), partial(_pyramid, name=name))
-
-
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "lpips": Objective(_lpips_target, _lpips),
-    "pyramid": _pyramid_objective("pyramid"),
-    "half_pyramid": _pyramid_objective("half_pyramid"),
+    "pyramid": Objective(_pyramid_target, _pyramid),
+    "half_pyramid": Objective(_pyramid_target, _pyramid),
 }
-"""Half a pyramid leaves the largest size out, to which noise and JPEG do the most."""
+"""Half a pyramid differs by its `compared_side`: it leaves out the largest size, which noise and JPEG spoil most."""
 
 
 def halvings(image: Float[Array, "n n *c"]) -> tuple[Float[Array, "_ _ *c"], ...]:

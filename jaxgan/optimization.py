@@ -25,7 +25,7 @@ from jaxgan.inversion_config import InversionConfig, Numbers, Program
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
 from jaxgan.lpips import LPIPS, Features
 from jaxgan.normalized_descent import normalize_vectors
-from jaxgan.objectives import OBJECTIVES, ObjectiveName
+from jaxgan.objectives import OBJECTIVES, ObjectiveName, compared_side
 from jaxgan.start import Samples
 
 LONGEST_CHUNK = 1000
@@ -152,7 +152,8 @@ def _target(
     lpips: LPIPS, observed: Float[Array, "h w 3"], degradation: Degradation, *, objective: ObjectiveName, size: int
 ):
     with precision.products("float32"):
-        return OBJECTIVES[objective].target(lpips.features, degradation, observed, size)
+        side = compared_side(objective, observed.shape[0], size)
+        return OBJECTIVES[objective].target(lpips.features, degradation, observed, side)
 
 
 @jax.jit
@@ -328,7 +329,8 @@ def loss_terms(generator: Generator, lpips: LPIPS, problem: Problem, latents: La
     image = synthesize(generator.synthesis, ws, latents.noise or generator.synthesis.noise_const())
     of_network = partial(features_of, lpips)
     compare = OBJECTIVES[program.objective].distance
-    perceptual = compare(of_network, problem.degradation, problem.target, image, program.feature_size, key)
+    side = compared_side(program.objective, image.shape[0], program.feature_size)
+    perceptual = compare(of_network, problem.degradation, problem.target, image, side, key)
     noise_regularizer = losses.noise_regularizer(latents.noise)
     latent_distance = losses.latent_distance(latents.w, problem.statistics.w_avg)
     total = perceptual + numbers.noise_reg_weight * noise_regularizer

@@ -56,7 +56,7 @@ def slow_pyramid(features, x: np.ndarray, y: np.ndarray, mask: np.ndarray, noise
 
 
 def ours(features, degradation, image, observed, *, name="pyramid", size=SIDE, key=KEY):
-    objective = OBJECTIVES[name]
+    objective, size = OBJECTIVES[name], compared_side(name, SIDE, size)
     target = objective.target(features, degradation, jnp.asarray(observed), size)
     return objective.distance(features, degradation, target, jnp.asarray(image), size, key)
 
