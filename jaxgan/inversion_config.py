@@ -164,6 +164,8 @@ class InversionConfig:
     ) -> InversionConfig:
         """This project's defaults for a task, or for several at once, of which the strongest prior holds.
 
+        Without a task they are those of "invert".
+
         Noise and JPEG spoil the finest pixels, so they are compared from half the side on. Two of reduction, noise and
         JPEG together leave so little that the prior must be stronger. experiments/STUDY.md has the measurements behind
         each number.
@@ -177,7 +179,7 @@ class InversionConfig:
             jitter=0.0,
             objective="half_pyramid" if {"denoise", "dejpeg"}.intersection(tasks) else "lpips",
             start_samples=256,
-            latent_dist_reg_weight=max(of_all, *(weights[task] for task in tasks)),
+            latent_dist_reg_weight=max([of_all, *(weights[task] for task in tasks)]),
         )
 
     @classmethod

@@ -104,10 +104,10 @@ def tune_batch(
     *,
     chunk_steps: int = 25,
 ) -> list[TuningResult]:
-    """Tunes a copy of the generator for each of several images, all at once.
+    """Tunes a copy of the generator for each of several images: all at once on a GPU, one after the other on a CPU.
 
-    Beside the memory of its step, each image takes about four times that of the synthesis network's weights, which is
-    0.5 GB for a network of 1024x1024 pixels.
+    Each image takes about four times the memory of the synthesis network's weights, which is 0.5 GB for a network of
+    1024x1024 pixels. On a GPU it takes that of its step besides.
 
     Args:
       generator, lpips, config, chunk_steps: the same as in `tune`.

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, PRNGKeyArray
 
 from jaxgan import losses, precision
 from jaxgan.convolutions import prepare
@@ -159,7 +159,7 @@ def with_weights(generator: Generator, weights: Mapping[str, Array]) -> Generato
     return tuned
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="platform")
 def run_chunk(
     generator: Generator,
     lpips: LPIPS,
@@ -170,15 +170,20 @@ def run_chunk(
     state: TuningState,
     config: TuningConfig,
     chunk_steps: Int[ArrayLike, ""],
+    *,
+    platform: str | None = None,
 ) -> tuple[TuningState, TuningTerms]:
     """Runs steps without returning to Python, at most as many as are left.
 
-    Under `jax.vmap` each image has a network of its own.
-
+    Args:
+      generator, lpips, degradation, target, pivot, key, config: the same as in `loss_terms`.
+      state: the state before the steps.
+      chunk_steps: the number of steps.
+      platform: the platform that the program is made for (see `convolutions.prepare`); None stands for JAX's default.
     Returns:
       The state after the steps, and their losses of shape `[LONGEST_CHUNK]`, which are zero after the last step.
     """
-    prepared = partial(prepare, platform=jax.default_backend(), batch=1)
+    prepared = partial(prepare, platform=jax.default_backend() if platform is None else platform, batch=1)
     lpips, untuned = prepared(lpips), prepared(generator)
 
     def goes_on(carry: tuple[Int[Array, ""], TuningState, TuningTerms]) -> Bool[Array, ""]:
@@ -203,8 +208,36 @@ def run_chunk(
     return state, terms
 
 
-run_chunks = jax.jit(jax.vmap(run_chunk, (None, None, 0, 0, 0, 0, 0, None, None)))
-"""`run_chunk` for several images at once, each of which has weights of its own."""
+@partial(jax.jit, static_argnames="platform")
+def run_chunks(
+    generator: Generator,
+    lpips: LPIPS,
+    degradations: Degradation,
+    targets: Target,
+    pivots: Pivot,
+    keys: Key[Array, " n"],
+    states: TuningState,
+    config: TuningConfig,
+    chunk_steps: Int[ArrayLike, ""],
+    *,
+    platform: str | None = None,
+) -> tuple[TuningState, TuningTerms]:
+    """Does the work of `run_chunk` for several images, each of which has weights of its own.
+
+    GPUs take all images at once. CPUs take one after the other: they need half as long again for convolutions whose
+    kernels differ from image to image.
+
+    Args:
+      degradations, targets, pivots, keys, states: belong to the images, along a leading axis.
+      generator, lpips, config, chunk_steps, platform: the same as in `run_chunk`.
+    """
+    platform = jax.default_backend() if platform is None else platform
+
+    def of_image(image: tuple) -> tuple[TuningState, TuningTerms]:
+        return run_chunk(generator, lpips, *image, config, chunk_steps, platform=platform)
+
+    images = (degradations, targets, pivots, keys, states)
+    return jax.lax.map(of_image, images) if platform == "cpu" else jax.vmap(of_image)(images)
 
 
 def _after(state: TuningState, gradient: Weights, is_done: Bool[Array, ""], config: TuningConfig) -> TuningState:

@@ -39,3 +39,4 @@ def test_a_factor_leaves_eight_pixels():
 def test_every_task_has_its_settings():
     for task in ("invert", *tasks.ORDER):
         assert InversionConfig.for_task(task).steps == 150
+    assert InversionConfig.for_task() == InversionConfig.for_task("invert")

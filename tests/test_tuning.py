@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -113,8 +114,10 @@ def test_a_tuning_continued_from_any_chunk_ends_bit_identically(tiny, lpips, cas
 
 
 @pytest.mark.slow
-def test_a_batch_tunes_a_network_for_each_image(tiny, lpips, case, whole):
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_a_batch_tunes_a_network_for_each_image(tiny, lpips, case, whole, monkeypatch, platform):
     """Each stops by itself: the second observation is what the untuned network makes of its pivot."""
+    monkeypatch.setattr(tuning_steps, "run_chunks", partial(tuning_steps.run_chunks, platform=platform))
     observed, mask, pivot = case
     other = call(tiny.synthesis, pivot.ws, pivot.noise)
     masks = Mask(jnp.stack([mask.mask] * 2))

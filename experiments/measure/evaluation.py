@@ -190,12 +190,11 @@ class Evaluator:
         observed: Float[Array, "n h w 3"],
         inverted: Sequence[InversionResult],
     ) -> list[TuningResult]:
-        """Tunes the network for each face: several at once on a GPU, where each has weights of its own."""
-        size = 1 if jax.default_backend() == "cpu" else self.batch_size
+        """Tunes a copy of the network for each face."""
         pivots = [Pivot(result.ws, result.noise) for result in inverted]
         keys, results = self._keys(seed), []
-        for first in range(0, len(pivots), size):
-            some = slice(first, first + size)
+        for first in range(0, len(pivots), self.batch_size):
+            some = slice(first, first + self.batch_size)
             of_some = jax.tree.map(lambda leaf, some=some: leaf[some], degradations)
             arguments = (self.generator, self.lpips, observed[some], of_some, pivots[some], config, keys[some])
             results += tuning.tune_batch(*arguments)
