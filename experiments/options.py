@@ -220,7 +220,7 @@ class LoopOptions:
     ] = None
     """Compare by LPIPS, by its sum over sizes, each half the one before, or without the largest of those."""
     latent_dist_reg_weight: Annotated[
-        float | None, default("3 for colorize, 0 for invert, else 1; for two of upsample, denoise and dejpeg 10")
+        float | None, default("3 for colorize, 0 for invert, else 1; for upsample with denoise or dejpeg 10")
     ] = None
     """Weight of the squared distance of w from the mean latent."""
     noise_reg_weight: Annotated[float | None, default("1e5")] = None

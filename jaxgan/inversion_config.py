@@ -166,18 +166,19 @@ class InversionConfig:
 
         Without a task they are those of "invert".
 
-        Noise and JPEG spoil the finest pixels, so they are compared from half the side on. Two of reduction, noise and
-        JPEG together leave so little that the prior must be stronger. experiments/STUDY.md has the measurements behind
+        Noise and JPEG spoil the finest pixels, so they are compared from half the side on. A reduction together with
+        one of them leaves so little that the prior must be stronger. experiments/STUDY.md has the measurements behind
         each number.
         """
         weights = {"invert": 0.0, "inpaint": 1.0, "deblur": 1.0, "colorize": 3.0}
         weights |= {"upsample": 1.0, "denoise": 1.0, "dejpeg": 1.0, "own": 1.0}
-        of_all = 10.0 if len({"upsample", "denoise", "dejpeg"}.intersection(tasks)) > 1 else 0.0
+        spoils_details = bool({"denoise", "dejpeg"}.intersection(tasks))
+        of_all = 10.0 if spoils_details and "upsample" in tasks else 0.0
         return cls(
             steps=150,
             latent_space="w_plus",
             jitter=0.0,
-            objective="half_pyramid" if {"denoise", "dejpeg"}.intersection(tasks) else "lpips",
+            objective="half_pyramid" if spoils_details else "lpips",
             start_samples=256,
             latent_dist_reg_weight=max([of_all, *(weights[task] for task in tasks)]),
         )

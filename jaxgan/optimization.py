@@ -19,7 +19,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Key, PRNGKeyArray
 from jaxgan import latents as latents_lib
 from jaxgan import losses, precision, start
 from jaxgan.convolutions import prepare
-from jaxgan.degradations import Degradation, Grayscale, parts_of
+from jaxgan.degradations import Degradation, Grayscale, parts_of, without_draws
 from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
 from jaxgan.inversion_config import InversionConfig, Numbers, Program
 from jaxgan.latents import Latents, NoiseMaps, WStatistics
@@ -160,7 +160,8 @@ def _target(
 def _first_w(observed: Float[Array, "h w 3"], degradation: Degradation, prior: Prior) -> Float[Array, " w_dim"]:
     if prior.samples is None:
         return prior.statistics.w_avg
-    return start.guess(prior.samples, degradation, degradation.hide_missing(observed))
+    mean = without_draws(degradation)
+    return start.guess(prior.samples, mean, mean.hide_missing(observed))
 
 
 def initial_state(

@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -152,10 +151,13 @@ def side_after(chain: Sequence[Truth], resolution: int) -> int:
 def assumed(truths: Sequence[Truth], observed: Float[Array, "h w 3"], *, draws: bool = False) -> Degradation:
     """The degradation that an optimiser assumes to have led to an observation.
 
+    The mean of noise is assumed. Where a compression follows, nothing tells the dropped pixels from the others, and a
+    mean that dims them all is too far from what is seen: such noise is drawn anew in every step.
+
     Args:
       truths: what happened, one after the other.
       observed: tells which pixels were dropped, unless a compression has blurred that.
-      draws: noise is drawn anew in every step; by default its mean is assumed.
+      draws: all noise is drawn.
     """
     parts: list[Degradation] = []
     factor = 1
@@ -172,8 +174,9 @@ def assumed(truths: Sequence[Truth], observed: Float[Array, "h w 3"], *, draws: 
                 parts.append(Pooling(jnp.int32(factor)))
             case PoissonNoise():
                 is_blurred = any(isinstance(later, Compression) for later in truths[index + 1 :])
-                mean = Dimming(jnp.float32(truth.drop)) if is_blurred else Denoising.of(observed, truth.photons)
-                parts.append(_drawing(mean, truth) if draws else mean)
+                photons, drop = jnp.float32(truth.photons), jnp.float32(truth.drop)
+                mean = Dimming(drop) if is_blurred else Denoising.of(observed, truth.photons)
+                parts.append(ShotNoise(mean, photons, drop) if draws or is_blurred else mean)
             case Compression():
                 parts.append(JPEG.of_quality(truth.quality, factor=factor))
             case _:
@@ -181,10 +184,6 @@ def assumed(truths: Sequence[Truth], observed: Float[Array, "h w 3"], *, draws: 
     if not parts:
         return Identity()
     return parts[0] if len(parts) == 1 else Compose(tuple(parts))
-
-
-def _drawing(mean: Degradation, truth: PoissonNoise) -> ShotNoise:
-    return ShotNoise(mean, jnp.float32(truth.photons), jnp.float32(truth.drop), jax.random.key_data(jax.random.key(0)))
 
 
 def _smallest(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -510,7 +510,7 @@ def test_defaults_in_the_help_are_those_of_every_task(help_text):
     assert objectives == {task: jaxgan.InversionConfig.for_task(task).objective for task in TASKS}
     (told,) = re.findall(r"from the mean latent\. \(default: (.*?)\)", help_text)
     told, of_two = told.split("; ")
-    assert of_two == "for two of upsample, denoise and dejpeg 10"  # which test_validation looks at
+    assert of_two == "for upsample with denoise or dejpeg 10"  # which test_validation looks at
     weights = dict.fromkeys(TASKS, float(told.rsplit("else ", 1)[1]))
     weights |= {task: float(weight) for weight, task in re.findall(r"([\d.]+) for (\w+)", told)}
     assert weights == {task: jaxgan.InversionConfig.for_task(task).latent_dist_reg_weight for task in TASKS}

@@ -56,6 +56,9 @@ def test_without_draws_the_mean_is_assumed():
     assert [type(part) for part in chain.parts] == [Dimming, Grayscale]
     # By hand: level .8, a quarter of it missing, is .6.
     np.testing.assert_allclose(chain(jnp.full((2, 2, 3), 0.6)), 0.2, atol=1e-6)
+    # Noise that has no key yet does the same.
+    grey = jnp.full((2, 2, 3), 0.6)
+    np.testing.assert_array_equal(ShotNoise(chain.parts[0], 24.0, 0.25)(grey), chain.parts[0](grey))
 
 
 def test_black_pixels_of_an_observation_are_taken_for_dropped_ones():

@@ -93,16 +93,21 @@ def test_what_is_assumed():
         truths.assumed([lambda pixels, generator: pixels], seen)
 
 
-def test_a_compression_hides_what_was_dropped_and_works_at_the_small_size():
+def test_a_compression_hides_what_was_dropped_so_noise_is_drawn_at_the_small_size():
     chain = [Reduction(2), PoissonNoise(24.0, 0.16), Compression(12)]
     assumed = truths.assumed(chain, observed(truths.damage(chain, PIXELS, 0)))
-    assert [type(part) for part in assumed.parts] == [Pooling, Dimming, JPEG]
+    assert [type(part) for part in assumed.parts] == [Pooling, ShotNoise, JPEG]
     assert int(assumed.parts[2].factor) == 2
-    drawing = truths.assumed(chain, observed(PIXELS), draws=True)
-    assert isinstance(drawing.parts[1], ShotNoise)
-    assert isinstance(without_draws(drawing), Compose) and isinstance(without_draws(drawing).parts[1], Dimming)
-    draws = [sample(drawing, jax.random.key(seed))(observed(PIXELS)) for seed in (0, 1)]
+    assert isinstance(without_draws(assumed), Compose) and isinstance(without_draws(assumed).parts[1], Dimming)
+    draws = [sample(assumed, jax.random.key(seed))(observed(PIXELS)) for seed in (0, 1)]
     assert not np.array_equal(*draws)
+
+
+def test_noise_is_drawn_where_it_is_asked_for():
+    seen = observed(PIXELS)
+    assert isinstance(truths.assumed([PoissonNoise(24.0, 0.16)], seen), Denoising)
+    drawn = truths.assumed([PoissonNoise(24.0, 0.16)], seen, draws=True)
+    assert isinstance(drawn, ShotNoise) and isinstance(drawn.mean, Denoising)
 
 
 @pytest.mark.parametrize("truth", [Reduction(4), Compression(30), PoissonNoise(1e7, 0.2)])

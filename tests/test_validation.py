@@ -143,5 +143,5 @@ def test_the_strongest_prior_holds_for_several_tasks():
         tasks: LoopOptions().config(*tasks).latent_dist_reg_weight
         for tasks in (("dejpeg",), ("inpaint", "denoise"), ("upsample", "dejpeg"), ("colorize", "denoise", "dejpeg"))
     }
-    assert list(weights.values()) == [1, 1, 10, 10]
+    assert list(weights.values()) == [1, 1, 10, 3]
     assert LoopOptions(steps=3, precision="bfloat16").config("invert").steps == 3

@@ -19,6 +19,7 @@ from experiments.restore.face_run import Work, explain_how_to_go_on
 from experiments.runs import estimate, report
 from jaxgan import inversion, inversion_loop, optimization, tuning
 from jaxgan.batch import Batch
+from jaxgan.degradations import without_draws
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.inversion_loop import Chunk, Image
@@ -75,7 +76,7 @@ class Engine:
             self.generator,
             self.lpips,
             work.observed,
-            work.assumed,
+            without_draws(work.assumed),
             Pivot(result.ws, result.noise),
             work.tuning,
             jax.random.fold_in(work.key, OF_TUNING),

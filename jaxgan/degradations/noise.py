@@ -53,23 +53,25 @@ class Dimming(CompleteObservation):
 @pytree
 @dataclasses.dataclass(frozen=True)
 class ShotNoise(CompleteObservation):
-    """Draws what few photons and dropped pixels make of an image; `sample` draws anew.
+    """Draws what few photons and dropped pixels make of an image, once `sample` gave it a key; before, it is the mean.
 
-    It darkens by half a photon, as the paper's does, and its clipping lets gradients pass.
+    A draw darkens by half a photon, as the paper's does, and its clipping lets gradients pass.
 
     Attributes:
       mean: what is assumed where nothing is drawn, a `Denoising` or `Dimming`.
       photons: as many stand for white, `[]`.
       drop: share of pixels that become black, `[]`.
-      key_data: of a JAX key, see `jax.random.key_data`.
+      key_data: of a JAX key, see `jax.random.key_data`; None to draw nothing.
     """
 
     mean: Degradation
     photons: Any
     drop: Any
-    key_data: Any
+    key_data: Any = None
 
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+        if self.key_data is None:
+            return self.mean(image)
         noise_key, drop_key = jax.random.split(jax.random.wrap_key_data(self.key_data))
         expected = self.photons * (image + 1) / 2
         spread = jnp.sqrt(jnp.maximum(expected, 0) + 1e-3)
@@ -78,7 +80,7 @@ class ShotNoise(CompleteObservation):
         return 2 * jnp.where(kept[:, :, None], _softly_clipped(counted / self.photons), 0) - 1
 
     def sample(self, key: PRNGKeyArray) -> ShotNoise:
-        """Another draw."""
+        """A draw, by a key of its own."""
         return dataclasses.replace(self, key_data=jax.random.key_data(key))
 
 
