@@ -13,6 +13,7 @@ repeated.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,22 +87,22 @@ def run(options: EvaluateOptions) -> list[dict[str, Any]]:
         )
         return []
     table = tables.Table(options.output, dataclasses.asdict(options))
+    # Without a damage there is nothing that a classical method could undo.
+    pairs = [pair for pair in itertools.product(options.task, options.method) if pair != ("invert", "classical")]
     try:
-        for task in options.task:
-            for method in options.method:
-                if not table.has(task, method):
-                    settings = evaluation.settings(method, options.loop, damages.task_of(task))
-                    seeds = range(options.seed, options.seed + options.restarts)
-                    tuning = TuningConfig(steps=options.tune_steps) if method == "tuned" else None
-                    rows, pictures = evaluator.evaluate(task, method, settings, seeds, tuning)
-                    table.add(rows)
-                    kept = [row for row in rows if row["kept"]]
-                    tables.write_sheet(options.output / f"{task}-{method}.png", kept, pictures)
+        for task, method in pairs:
+            if not table.has(task, method):
+                settings = evaluation.settings(method, options.loop, damages.task_of(task))
+                seeds = range(options.seed, options.seed + options.restarts)
+                tuning = TuningConfig(steps=options.tune_steps) if method == "tuned" else None
+                rows, pictures = evaluator.evaluate(task, method, settings, seeds, tuning)
+                table.add(rows)
+                kept = [row for row in rows if row["kept"]]
+                tables.write_sheet(options.output / f"{task}-{method}.png", kept, pictures)
     except KeyboardInterrupt:
-        done = sum(table.has(task, method) for task in options.task for method in options.method)
+        done = sum(table.has(*pair) for pair in pairs)
         raise KeyboardInterrupt(
-            f"{options.output} holds {done} of {len(options.task) * len(options.method)} results; the same command "
-            "goes on with the others."
+            f"{options.output} holds {done} of {len(pairs)} results; the same command goes on with the others."
         ) from None
     summary = "\n".join(filter(None, (tables.summarise(table.rows), tables.differences(table.rows))))
     files.write_text(options.output / "summary.md", summary)

@@ -114,6 +114,14 @@ def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(evaluation, tmp_p
     assert read(copy / "results.csv") == before
 
 
+def test_nothing_classical_undoes_no_damage(evaluation, tmp_path):
+    output, arguments = evaluation
+    copy = shutil.copytree(output, tmp_path / "out")
+    command = [*arguments, "--output", str(copy), "--task", "inpaint", "invert", "--method", "classical"]
+    assert evaluate.main(command) == 0
+    assert read(copy / "results.csv") == read(output / "results.csv")
+
+
 def test_results_of_another_version_are_refused(evaluation, tmp_path, capsys):
     output, arguments = evaluation
     copy = shutil.copytree(output, tmp_path / "out")
