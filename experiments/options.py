@@ -59,7 +59,9 @@ class Damage:
     """inpaint: seed of the brush strokes."""
     mask_box: tuple[float, float, float, float] = (0.3, 0.45, 0.7, 0.75)
     """inpaint with a box: left, top, right, bottom as shares of the picture."""
-    kernel_size: Annotated[int | None, default("51 at 1024 pixels, in proportion at other sizes")] = None
+    kernel_size: Annotated[
+        int | None, default("51 at 1024 pixels, in proportion at other sizes; with --sigma all that it reaches")
+    ] = None
     """deblur: taps of the Gaussian, an odd number."""
     sigma: Annotated[float | None, default("10 at 1024 pixels, in proportion at other sizes")] = None
     """deblur: standard deviation in pixels, of the photograph if --already-degraded, else of the network's image."""

@@ -12,7 +12,7 @@ from experiments.restore import degrade
 from experiments.restore.pipeline import _groups
 from experiments.runs import settings
 from jaxgan import images
-from jaxgan.degradations import JPEG, Compose, Denoising, MotionBlur, Pooling
+from jaxgan.degradations import JPEG, Compose, Denoising, GaussianBlur, MotionBlur, Pooling
 from jaxgan.errors import UserError
 
 CAMERA = ("upsample", "denoise", "dejpeg")
@@ -63,12 +63,25 @@ def test_tasks_are_chained_in_the_order_of_a_camera(face):
     assert (tiles == tiles[:, :1, :, :1]).all()
 
 
+def test_a_stated_sigma_is_not_cut_off(face):
+    """The default's few taps once cut every wide blur."""
+    side = len(face)
+    impulse = jnp.zeros((side, side, 3)).at[side // 2, side // 2].set(1.0)
+    places = np.arange(side) - side // 2
+    for damage, sigma in ((Damage("deblur", sigma=3.0), 3.0), (Damage("deblur", sigma=1.0, assume_sigma=3.0), 3.0)):
+        row = np.asarray(degrade.observe(damage, face).assumed(impulse)[:, :, 0]).sum(0)
+        assert abs((row * places**2).sum() / row.sum() / sigma**2 - 1) < 0.01
+    assert degrade.observe(Damage("deblur", sigma=3.0, kernel_size=5), face).assumed.kernel_size == 5
+    assert degrade.observe(Damage("deblur"), face).assumed == GaussianBlur.for_resolution(side)
+
+
 def test_parameters_differ_within_a_program(face):
     """Assumptions of the same kind have one structure and one shape, so a batch holds them."""
     pairs = [
         (Damage("upsample", factor=2), Damage("upsample", factor=4)),
         (Damage("denoise", photons=9.0), Damage("denoise", photons=90.0)),
         (Damage("dejpeg", quality=5), Damage("dejpeg", quality=50)),
+        (Damage("deblur", sigma=1.0), Damage("deblur", sigma=3.0)),
         (Damage("deblur", motion=(5.0, 0.0)), Damage("deblur", motion=(8.0, 45.0))),
         (Damage("dejpeg", also=("upsample",), factor=2), Damage("dejpeg", also=("upsample",), factor=4, quality=30)),
     ]

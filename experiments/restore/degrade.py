@@ -60,7 +60,7 @@ def observe(
         pixels = truths.damage(happened(damage, resolution, mask), pixels, seed)
     believed = dataclasses.replace(
         damage,
-        kernel_size=damage.kernel_size if damage.assume_kernel_size is None else damage.assume_kernel_size,
+        kernel_size=_taps(damage, resolution) if damage.assume_kernel_size is None else damage.assume_kernel_size,
         sigma=damage.sigma if damage.assume_sigma is None else damage.assume_sigma,
     )
     if "sigma" in damage.blind:
@@ -147,14 +147,25 @@ def _blur(resolution: int, damage: Damage) -> Degradation:
     if damage.motion is not None:
         return motion(resolution, *damage.motion, any_length=damage.already_degraded)
     default = GaussianBlur.for_resolution(resolution)
-    widest = parameters.widest_blur(resolution).kernel_size if "sigma" in damage.blind else default.kernel_size
-    kernel_size = widest if damage.kernel_size is None else damage.kernel_size
+    kernel_size = _taps(damage, resolution)
     sigma = float(default.sigma) if damage.sigma is None else damage.sigma
     if "sigma" in damage.blind:
-        _check_range("--sigma", sigma, (widest // 2) / 3, "sigma")
+        _check_range("--sigma", sigma, (parameters.widest_blur(resolution).kernel_size // 2) / 3, "sigma")
     if kernel_size // 2 >= resolution:
         raise UserError(f"the kernel size is {kernel_size}; expected an odd number from 1 to {2 * resolution - 1}.")
     return GaussianBlur(jnp.float32(sigma), kernel_size)
+
+
+def _taps(damage: Damage, resolution: int) -> int:
+    """The taps of a Gaussian blur: as stated, the default's, or for a sigma that is stated as many as fit the picture.
+
+    Wider kernels cost nothing, as a blur is a matrix anyway; so that faces of all sigmas share a program.
+    """
+    if damage.kernel_size is not None:
+        return damage.kernel_size
+    if "sigma" in damage.blind:
+        return parameters.widest_blur(resolution).kernel_size
+    return GaussianBlur.for_resolution(resolution).kernel_size if damage.sigma is None else 2 * resolution - 1
 
 
 def _check_range(option: str, value: float, most: float, name: str) -> None:

@@ -327,7 +327,7 @@ def _groups(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         damage = job.damage
-        kernels = (damage.kernel_size, damage.assume_kernel_size, degrade.octave(damage))
+        kernels = (damage.kernel_size, damage.assume_kernel_size, damage.sigma is None, degrade.octave(damage))
         programs = tuple(phase.program() for phase in job.inversion.phases)
         size = damage.factor if job.method == "robust" else None  # of what it compares
         facts = (programs, sorted(damage.tasks), kernels, damage.blind, damage.degradation, _compression(job), size)
