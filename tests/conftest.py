@@ -7,15 +7,9 @@ from pathlib import Path
 import jaxtyping
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other worker
-# Without LLVM's optimisations and XLA's newer code of fused loops, programs compile in a sixth of the time, and another
-# seventh faster in one part than in many. Few tests make steps enough to win it back; for the slow ones set XLA_FLAGS
-# yourself, to nothing for example.
-QUICK_TO_COMPILE = (
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
-os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_TO_COMPILE))
+# Without LLVM's optimisations and XLA's newer code of fused loops, programs compile in a sixth of the time. Few tests
+# make steps enough to win it back; for the slow ones set XLA_FLAGS yourself, to nothing for example.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 jaxtyping.install_import_hook("jaxgan", "beartype.beartype")
 
 import json  # noqa: E402

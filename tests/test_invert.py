@@ -100,7 +100,7 @@ def test_observed_pictures(finished, crop):
     np.testing.assert_array_equal(observed("invert"), truth)
     gray = observed("colorize").astype(int)
     assert (np.ptp(gray, axis=-1) == 0).all() and abs(gray[:, :, 0] - truth.mean(-1)).max() <= 0.5 + 1e-3
-    blurred = ndimage.gaussian_filter(truth.astype(float), 0.8, mode="mirror", radius=1, axes=(0, 1))
+    blurred = ndimage.gaussian_filter(truth.astype(float), 0.8, mode="mirror", radius=15, axes=(0, 1))
     assert abs(pixels(finished("deblur") / "observed.png") - blurred).max() <= 0.5 + 1e-3
     kept = np.ones((16, 16), bool)
     kept[HOLE] = False
@@ -232,7 +232,7 @@ def test_without_options_the_face_of_the_sample_portrait_is_found(tiny_network, 
 def test_degradations_are_applied_in_the_order_of_a_camera(crop):
     """Blur, then gray, then scratches, however they are listed."""
     photo = images.to_float(pixels(crop))
-    gray = ndimage.gaussian_filter(photo, 0.8, mode="mirror", radius=1, axes=(0, 1)).mean(-1, keepdims=True)
+    gray = ndimage.gaussian_filter(photo, 0.8, mode="mirror", radius=15, axes=(0, 1)).mean(-1, keepdims=True)
     kept = masks.strokes(0, 16)[:, :, None] == 1
     for order in (("inpaint", "colorize", "deblur"), ("deblur", "inpaint", "colorize")):
         observed, assumed = degrade.observe(Damage(order[0], also=order[1:], sigma=0.8), pixels(crop))
