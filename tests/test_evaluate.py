@@ -114,7 +114,7 @@ def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(evaluation, tmp_p
     assert read(copy / "results.csv") == before
 
 
-def test_nothing_classical_undoes_no_damage(evaluation, tmp_path):
+def test_invert_has_no_classical_opponent(evaluation, tmp_path):
     output, arguments = evaluation
     copy = shutil.copytree(output, tmp_path / "out")
     command = [*arguments, "--output", str(copy), "--task", "inpaint", "invert", "--method", "classical"]

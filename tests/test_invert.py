@@ -509,8 +509,8 @@ def test_defaults_in_the_help_are_those_of_every_task(help_text):
     assert told == "half_pyramid for denoise and dejpeg, else lpips"
     assert objectives == {task: jaxgan.InversionConfig.for_task(task).objective for task in TASKS}
     (told,) = re.findall(r"from the mean latent\. \(default: (.*?)\)", help_text)
-    told, of_two = told.split("; ")
-    assert of_two == "for upsample with denoise or dejpeg 10"  # which test_validation looks at
+    told, of_reduced = told.split("; ")
+    assert of_reduced == "for upsample with denoise or dejpeg 10"  # which test_validation looks at
     weights = dict.fromkeys(TASKS, float(told.rsplit("else ", 1)[1]))
     weights |= {task: float(weight) for weight, task in re.findall(r"([\d.]+) for (\w+)", told)}
     assert weights == {task: jaxgan.InversionConfig.for_task(task).latent_dist_reg_weight for task in TASKS}
