@@ -21,22 +21,20 @@ from jaxgan.optimization import Prior, make_prior
 STARTS = 16
 DAMAGES = ("strokes", "box")
 SHOWN = ("truth", "observed", "best", "most different", "mean", "spread", "error")
+FACTORS = {"strokes": 2.6, "box": 3.0}
+"""What this study found on four development faces: so many times as wide, intervals held 80 % of the truth."""
 BINS = 8
 """Groups of hole pixels, of growing spread, whose mean error the figure shows."""
 
 
 def study(setup: Setup) -> Findings:
-    """Restores each face from 16 starts; compares their spread with the error, pixel by pixel of the holes.
-
-    The calibration factor of a face comes from the faces of the other half of the set.
-    """
+    """Restores each face from 16 starts; compares their spread with the error, pixel by pixel of the holes."""
     prior = make_prior(setup.generator, setup.config("inpaint"))
     rows: list[Row] = []
     for damage in DAMAGES:
         of_damage = [row for face in setup.indices for row in _face(setup, prior, damage, face)]
-        for place, row in enumerate(of_damage):
-            row |= _calibrated(row, of_damage[1 - place % 2 :: 2])
-        rows += of_damage
+        wanted = _wanted_factor(of_damage)
+        rows += [row | {"wanted_factor": wanted, "calibrated_coverage": _calibrated_coverage(row)} for row in of_damage]
     figure, (curves, ranks, covered), strips = figures.new(3, len(DAMAGES), len(SHOWN))
     for damage, strip in zip(DAMAGES, strips, strict=True):
         of_damage = [row for row in rows if row["damage"] == damage]
@@ -53,9 +51,7 @@ def study(setup: Setup) -> Findings:
     ranks.set(ylabel="rank correlation of spread and error", ylim=(0, 1))
     ranks.legend(fontsize=8)
     for name, label, shift in (("coverage", "as sampled", -0.05), ("calibrated_coverage", "calibrated", 0.05)):
-        shown = [row for row in rows if np.isfinite(row[name])]
-        if shown:
-            figures.points(covered, shown, "damage", name, label=label, shift=shift)
+        figures.points(covered, rows, "damage", name, label=label, shift=shift)
     covered.axhspan(0.6, 0.95, color="gray", alpha=0.15)
     covered.axhline(0.8, color="gray", linewidth=0.8)
     covered.set(ylabel="share of the truth in the interval", ylim=(0, 1))
@@ -125,18 +121,20 @@ def _accuracy(setup: Setup, row: Row) -> Row:
     return {name: metrics.compare(setup.lpips, image, truth)["lpips"] for name, image in pairs.items()}
 
 
-def _calibrated(row: Row, others: list[Row]) -> Row:
-    """The factor on the samples' distances that other faces ask for, and what it makes of the coverage."""
-    if not others:
-        return {"factor": np.nan, "calibrated_coverage": np.nan}
+def _wanted_factor(rows: list[Row]) -> float:
+    """The factor on the samples' distances with which the intervals of these faces would hold 80 % of their truth."""
     parts = []
-    for truth, samples, hole in map(_levels, others):
+    for truth, samples, hole in map(_levels, rows):
         found = uncertainty.measure_spread(samples)
         parts.append([values[hole] for values in (truth, found.mean, found.low, found.high)])
-    factor = uncertainty.calibration_factor(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    return uncertainty.calibration_factor(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _calibrated_coverage(row: Row) -> float:
+    """The share of the truth in the intervals that `FACTORS` widens."""
     truth, samples, hole = _levels(row)
-    low, high = uncertainty.stretch(uncertainty.measure_spread(samples), factor)
-    return {"factor": factor, "calibrated_coverage": uncertainty.coverage(truth[hole], low[hole], high[hole])}
+    low, high = uncertainty.stretch(uncertainty.measure_spread(samples), FACTORS[row["damage"]])
+    return uncertainty.coverage(truth[hole], low[hole], high[hole])
 
 
 def _levels(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -172,7 +170,7 @@ def _table(setup: Setup, rows: list[Row]) -> str:
         "of the mean": ("correlation_of_mean", 2),
         "coverage": ("coverage", 2),
         "calibrated": ("calibrated_coverage", 2),
-        "factor": ("factor", 2),
+        "wanted factor": ("wanted_factor", 1),
         "spread": ("mean_spread", 1),
         "error of the best": ("mean_error", 1),
         f"{setup.lpips_name} of the best": ("lpips_truth", 3),
@@ -181,7 +179,7 @@ def _table(setup: Setup, rows: list[Row]) -> str:
     }
     lines = [
         f"{len(setup.indices)} faces, {STARTS} starts of {setup.steps} steps; over hole pixels, in levels of 255. "
-        "A factor comes from the faces of the other half.",
+        f"Calibrated by the factors {FACTORS} of development faces; these faces would want their own.",
         "",
         "| damage | " + " | ".join(name.strip() for name in columns) + " |",
         "| --- " * (len(columns) + 1) + "|",
@@ -190,7 +188,6 @@ def _table(setup: Setup, rows: list[Row]) -> str:
         cells = []
         for name, digits in columns.values():
             values = np.array([row[name] for row in rows if row["damage"] == damage])
-            found = values[np.isfinite(values)]
-            cells.append(bootstrap(found).text(digits) if len(found) else "-")
+            cells.append(bootstrap(values).text(digits))
         lines.append("| " + " | ".join([damage, *cells]) + " |")
     return "\n".join(lines)
