@@ -101,10 +101,10 @@ class Completion:
 
     fidelity: float = 0.0
     """All but colorize, dejpeg: from 0, which looks best, to 1, which has the least squared error and less detail."""
-    noise: Annotated[float | None, default("estimated for deblur with --already-degraded, else that of rounding")] = (
-        None
-    )
-    """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels."""
+    noise: Annotated[float | None, default("estimated for deblur with --already-degraded, else of rounding")] = None
+    """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels.
+
+    What is estimated makes room for a blur that is 5 % wider or narrower than it is said to be."""
 
 
 @dataclasses.dataclass(frozen=True)

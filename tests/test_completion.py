@@ -27,6 +27,7 @@ def test_the_border_of_a_blurred_photograph_is_not_taken_for_a_mirror():
         "observed": observed,
         "assumed": GaussianBlur(jnp.float32(1.5), 11),
         "noise": None,
+        "doubts_blur": False,
         "fidelity": 0.0,
         "method": "default",
     }
@@ -36,3 +37,18 @@ def test_the_border_of_a_blurred_photograph_is_not_taken_for_a_mirror():
         assert result.inverse == "conditional mean" and abs(result.noise - 12**-0.5) < 1e-6
         errors[name] = float(np.sqrt(np.mean((np.asarray(result.image) - truth) ** 2)))
     assert errors["photograph"] < 0.6 * errors["made"], errors
+
+
+def test_a_blur_that_is_known_roughly_makes_no_rings():
+    """The true sigma is a tenth smaller than the one that is assumed: the restoration overshoots at every edge."""
+    blocks = np.kron(np.random.default_rng(0).uniform(-0.8, 0.8, (8, 8, 3)), np.ones((8, 8, 1)))
+    truth = jnp.asarray(blocks, jnp.float32)
+    observed = jnp.asarray(images.to_float(images.to_uint8(np.asarray(GaussianBlur(jnp.float32(1.8), 21)(truth)))))
+    work = {"observed": observed, "assumed": GaussianBlur(jnp.float32(2.0), 21), "noise": None, "truth": truth}
+    errors, noises = {}, {}
+    for doubts in (False, True):
+        face = SimpleNamespace(**work, doubts_blur=doubts, fidelity=0.0, method="default")
+        result = completion.complete(face, GaussianBlur(jnp.float32(1.0), 9)(truth), "")
+        errors[doubts], noises[doubts] = (float(jnp.sqrt(jnp.mean((result.image - truth) ** 2))), result.noise)
+    assert noises[True] > 2 * noises[False]
+    assert errors[True] < 0.9 * errors[False], errors
