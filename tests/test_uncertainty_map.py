@@ -216,7 +216,7 @@ def test_colours_say_how_far_samples_differ():
     assert spread_picture.legend(200, has_unknown=True).shape[1] == 200
 
 
-def test_a_study_judges_the_hole_and_calibrates_by_other_faces():
+def test_a_study_judges_the_hole_and_calibrates(monkeypatch):
     """Samples around the truth, but three times too near to each other; the pixels outside are never looked at."""
     rows = []
     for seed in range(2):
@@ -226,11 +226,13 @@ def test_a_study_judges_the_hole_and_calibrates_by_other_faces():
         mask = np.ones((24, 24), np.float32)
         mask[:, 4:20] = 0
         levels[0][mask > 0] = 255
-        rows.append({"images": {"truth": levels[0], "samples": levels[1], "mask": mask}})
+        rows.append({"damage": "box", "images": {"truth": levels[0], "samples": levels[1], "mask": mask}})
     judged = study._judged(rows[0])
     assert judged["mean_error"] < 12 and judged["samples"] == 16  # 127 and more outside
     assert 0.2 < judged["coverage"] < 0.5 and judged["correlation"] > 0.4
-    found = study._calibrated(rows[0], rows[1:])
-    assert 2 < found["factor"] < 4 and abs(found["calibrated_coverage"] - 0.8) < 0.05
-    assert study._calibrated(rows[1], rows[1:])["factor"] == found["factor"]  # of the others alone
-    assert np.isnan(study._calibrated(rows[0], [])["factor"])
+    wanted = study._wanted_factor(rows)
+    assert 2 < wanted < 4
+    monkeypatch.setitem(study.FACTORS, "box", wanted)
+    assert abs(study._calibrated_coverage(rows[0]) - 0.8) < 0.05
+    monkeypatch.setitem(study.FACTORS, "box", 1.0)
+    assert abs(study._calibrated_coverage(rows[0]) - judged["coverage"]) < 1e-9
