@@ -37,6 +37,10 @@ def _of_damage(damage: Damage) -> list[str]:
         idle, also = [f"{_flag(name)} belongs to {task}" for name, task in found], f"--also {found[0][1]}"
         problems.append(f"{'; '.join(idle)}, but the task is {damage.task}. Leave it out, or add {also}.")
         return problems
+    if again := [
+        task for place, task in enumerate(damage.also) if task in ("invert", damage.task, *damage.also[:place])
+    ]:
+        problems.append(f"--also {again[0]} adds nothing; leave it out.")
     for name in ("invert_mask", "trust_mask"):
         if getattr(damage, name) and damage.mask is None:
             problems.append(f"--{name.replace('_', '-')} belongs to --mask FILE; add that, or leave it out.")
@@ -311,6 +315,8 @@ def _of_seeds(seeds: Seeds, photograph_count: int) -> list[str]:
         problems.append("--seeds and --restarts exclude each other; leave one out.")
     if seeds.restarts < 1:
         problems.append(f"--restarts is {seeds.restarts}; expected 1 or more.")
+    if wrong := [seed for seed in (seeds.seed, *seeds.seeds) if not 0 <= seed < 2**32]:
+        problems.append(f"a seed is {wrong[0]}; expected 0 to {2**32 - 1}.")
     if len(set(seeds.seeds)) < len(seeds.seeds):
         problems.append("--seeds: a seed is given twice.")
     starts = seeds.starts

@@ -17,6 +17,10 @@ from jaxgan.objectives import OBJECTIVES, ObjectiveName
 from jaxgan.precision import Precision
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
+
+
 class Numbers(NamedTuple):
     """The numbers of an inversion that are not compiled in, as float32; images of a batch may differ in them.
 
@@ -140,8 +144,8 @@ class InversionConfig:
             if getattr(self, name) not in names
         ]
         for name in ("steps", "feature_size", "w_samples"):
-            if getattr(self, name) < 1:
-                problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not _is_count(getattr(self, name)):
+                problems.append(f"{name} must be a whole number, at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "jitter_ramp", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:
                 problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
@@ -149,8 +153,8 @@ class InversionConfig:
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("patience", "stop_after"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                problems.append(f"{name} must be at least 1, got {value}")
+            if (value := getattr(self, name)) is not None and not _is_count(value):
+                problems.append(f"{name} must be a whole number, at least 1, got {value}")
         if self.noise == "optimized" and self.optimizer == "normalized":
             problems.append("the optimizer 'normalized' moves latents and no noise maps; it needs noise 'stored'")
         if self.noise == "stored" and self.noise_reg_weight > 0:

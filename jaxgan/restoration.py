@@ -84,7 +84,8 @@ def restore(
       The restoration in [-1, 1].
     Raises:
       TypeError: an image holds integers.
-      ValueError: the shapes differ, values are far outside of [-1, 1], or a number is out of range.
+      ValueError: the shapes differ, values are far outside of [-1, 1], a number is out of range, or the degradation or
+        what was observed holds NaN.
     References:
       Blau & Michaeli, "The Perception-Distortion Tradeoff", 2018, arXiv 1711.06077 (`fidelity`).
     """
@@ -98,6 +99,8 @@ def restore(
     x = np.clip(np.asarray(reconstruction, np.float64), -1, 1)
     degradation = without_draws(degradation)
     completed = complete(degradation, np.asarray(observed, np.float64), x, Knowledge(spectrum, noise, fidelity))
+    if not np.isfinite(completed).all():
+        raise ValueError("the restoration is not finite; a parameter of the degradation, or the observation, is not.")
     return np.clip(completed, -1, 1).astype(np.float32)
 
 

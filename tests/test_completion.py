@@ -47,7 +47,7 @@ def test_a_blur_that_is_known_roughly_makes_no_rings():
     work = {"observed": observed, "assumed": GaussianBlur(jnp.float32(2.0), 21), "noise": None, "truth": truth}
     errors, noises = {}, {}
     for doubts in (False, True):
-        face = SimpleNamespace(**work, doubts_blur=doubts, fidelity=0.0, method="default")
+        face = SimpleNamespace(**work, doubts_blur=doubts, estimated=None, fidelity=0.0, method="default")
         result = completion.complete(face, GaussianBlur(jnp.float32(1.0), 9)(truth), "")
         errors[doubts], noises[doubts] = (float(jnp.sqrt(jnp.mean((result.image - truth) ** 2))), result.noise)
     assert noises[True] > 2 * noises[False]

@@ -91,7 +91,7 @@ def test_default_blur_is_in_proportion(resolution, sigma, kernel_size):
     assert (float(degradation.sigma), degradation.kernel_size) == (sigma, kernel_size)
 
 
-@pytest.mark.parametrize("kernel_size", [4, 0, 21, 25])
+@pytest.mark.parametrize("kernel_size", [4, 0, -3, 21, 25])
 def test_wrong_kernel_sizes_are_told(kernel_size):
     with pytest.raises(
         ValueError, match=f"kernel_size is {kernel_size}; expected an odd number below 20 for 10 pixels"

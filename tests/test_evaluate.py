@@ -136,7 +136,7 @@ def test_evaluate_refuses_bad_options(tmp_path, capsys):
         (["--restarts", "0"], "--restarts is 0; expected 1 or more"),
         (["--count", "99"], "--count is 99"),
         (["--images", str(tmp_path / "none.npz")], "No such file"),
-        (["--steps", "0"], "steps must be at least 1"),
+        (["--steps", "0"], "steps must be a whole number, at least 1"),
     ):
         assert evaluate.main([*arguments, "--output", str(tmp_path / "out")]) == 2
         assert said in capsys.readouterr().err

@@ -223,5 +223,5 @@ def test_patience_counts_from_the_lowest_loss():
     assert is_done(5, 4, 3.999, 3.998, 3.997)
     assert not is_done(5, 4, 3.999, 3.998, 3.9)  # 2.5 % in the last three
     assert not is_done(*[1.0] * 9, patience=None) and is_done(*[1.0] * 10, patience=None)
-    with pytest.raises(ValueError, match="patience must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="patience must be a whole number, at least 1, got 0"):
         InversionConfig(patience=0)

@@ -209,7 +209,7 @@ def test_a_repeated_run_gives_the_same_files_and_shows_a_bar_and_one_line(finish
     numbers = r"-?[\d.]+ dB, LPIPS at 16 px [\d.]+"
     assert re.fullmatch(
         rf"{tmp_path}/out/restoration.png: against truth: {numbers}, against observed: equal; "
-        rf"reconstruction.png: against truth: {numbers}, against observed: {numbers} \(step \d\)",
+        rf"reconstruction.png: against truth: {numbers}, against observed: {numbers} \(found in step \d\)",
         last,
     )
 

@@ -140,7 +140,7 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
         "7: --kernel-size is 4; expected an odd number of pixels.",
         "8: mask_box is [0, 0, 1]; expected a list of 4 of a number.",
         "8: seed is True; expected a whole number.",
-        "9, 10: InversionConfig: steps must be at least 1, got 0",
+        "9, 10: InversionConfig: steps must be a whole number, at least 1, got 0",
     ]
     assert len(told) == len(expected)
     for line, start in zip(told, expected, strict=True):
@@ -150,3 +150,10 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
 def test_a_list_without_jobs_is_a_mistake(tmp_path):
     assert "blank lists no job" in refused("--task", "invert", "--jobs", write(tmp_path / "blank", ""))
     assert "missing: No such file or directory" in refused("--task", "invert", "--jobs", tmp_path / "missing")
+
+
+def test_a_list_in_another_encoding_is_told(tmp_path):
+    """As some editors of Windows write it."""
+    (tmp_path / "jobs.jsonl").write_bytes('{"image": "a.png"}'.encode("utf-16"))
+    code, stderr = call("--task", "inpaint", "--jobs", tmp_path / "jobs.jsonl", "--output", tmp_path / "out")
+    assert code == 2 and stderr.endswith("jobs.jsonl is no text in UTF-8.\n") and stderr.count("\n") == 1

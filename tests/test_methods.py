@@ -161,8 +161,10 @@ def test_what_makes_no_method():
         Method((dataclasses.replace(first, patience=2), last))
     with pytest.raises(ValueError, match="there must be a phase"):
         Method(())
-    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number, at least 1, got 0"):
         Method.robust(2)
+    with pytest.raises(ValueError, match="steps must be a whole number, at least 1, got 2.5"):
+        InversionConfig(steps=2.5)
     with pytest.raises(ValueError, match="needs noise 'stored'"):
         InversionConfig(optimizer="normalized")
     with pytest.raises(ValueError, match="noise_reg_weight must be 0 with noise 'stored'"):

@@ -78,3 +78,13 @@ def test_photons_are_counted_by_their_noise(photons):
     assert 0.8 < found / photons < 1.25
     with pytest.raises(ValueError, match="the crop is black"):
         noise.estimate_photons(0 * noisy, np.ones((200, 200), bool), place)
+
+
+def test_a_channel_of_one_value_says_nothing_of_the_noise():
+    """Its wavelet coefficients are all zero, of which scikit-image makes NaN."""
+    photo = np.random.default_rng(0).normal(128, 6, (420, 420, 3)).round().astype(np.uint8)
+    placement = square(40, 10, 32)[1]
+    whole = noise.estimate_noise(photo, placement)
+    photo[..., 2] = 0
+    assert abs(noise.estimate_noise(photo, placement) - whole) < 0.1 * whole
+    assert noise.estimate_noise(np.zeros_like(photo), placement) == noise.ROUNDING

@@ -403,3 +403,11 @@ def test_images_of_files_are_refused():
         jaxgan.restore(levels, Grayscale(), image)
     with pytest.raises(ValueError, match="observed has values from 200 to 200"):
         jaxgan.restore(levels.astype(np.float32), Grayscale(), image)
+
+
+@pytest.mark.parametrize("blur", [GaussianBlur(0.0, 5), GaussianBlur(np.nan, 5)])
+def test_what_is_not_finite_is_refused(blur):
+    with pytest.raises(ValueError):
+        jaxgan.restore(jnp.zeros((16, 16, 3)), blur, jnp.full((16, 16, 3), 0.5))
+    with pytest.raises(ValueError, match="not finite"):
+        jaxgan.restore(jnp.full((16, 16, 3), jnp.nan), Identity(), jnp.zeros((16, 16, 3)))

@@ -16,8 +16,8 @@ from experiments.runs.report import Restoration
 from jaxgan import linear_inverse, restoration
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, MotionBlur, parts_of
 
-DOUBT = 0.05
-"""Share by which the width of a blur that nobody measured is allowed to be wrong."""
+DOUBT, DOUBT_OF_ESTIMATE = 0.05, 0.1
+"""Shares by which the width of a blur may be wrong that a user has stated, and one that was estimated."""
 
 
 def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration | None:
@@ -37,14 +37,15 @@ def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration
     spectrum = linear_inverse.default_spectrum(assumed, reconstruction.shape, network=network, method=work.method)
     made = jnp.clip(reconstruction, -1, 1)  # one that diverged is no mistake of the caller
     if work.doubts_blur:
-        noise = math.hypot(noise, _noise_of_doubt(work.assumed, made))
+        doubt = DOUBT if work.estimated is None else DOUBT_OF_ESTIMATE
+        noise = math.hypot(noise, _noise_of_doubt(work.assumed, made, doubt))
     restored = jaxgan.restore(work.observed, assumed, made, spectrum=spectrum, noise=noise, fidelity=work.fidelity)
     image = jnp.asarray(restored)
     inverse = restoration.inverse_name(work.assumed, image.shape, fidelity=work.fidelity)
     return Restoration(image, degrade.apply(work.assumed, image), inverse, 255 * noise)
 
 
-def _noise_of_doubt(degradation: Degradation, image: jax.Array) -> float:
+def _noise_of_doubt(degradation: Degradation, image: jax.Array, doubt: float) -> float:
     """The standard deviation, in units of the range [0, 1], of what another width of the blur would change.
 
     Trusted to the last digit, a blur that is a little wrong makes rings around every edge.
@@ -53,9 +54,9 @@ def _noise_of_doubt(degradation: Degradation, image: jax.Array) -> float:
     for part in parts_of(degradation):
         match part:
             case GaussianBlur():
-                other = dataclasses.replace(part, sigma=(1 + DOUBT) * part.sigma)
+                other = dataclasses.replace(part, sigma=(1 + doubt) * part.sigma)
             case MotionBlur():
-                other = dataclasses.replace(part, length=(1 + DOUBT) * part.length)
+                other = dataclasses.replace(part, length=(1 + doubt) * part.length)
             case _:
                 continue
         changes.append(float(jnp.mean((other(image) - part(image)) ** 2)))

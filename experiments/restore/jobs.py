@@ -194,7 +194,11 @@ def _read(path: Path, options: InvertOptions, device_count: int) -> list[tuple[P
     """
     pairs: list[tuple[Path, InvertOptions]] = []
     wrong: dict[str, list[int]] = {}  # what is wrong -> the lines it is wrong in
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Mistakes(f"{path} is no text in UTF-8.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         image, of_line, problems = _read_line(line, path.parent, options)

@@ -161,7 +161,7 @@ def _works(
                 snapshot_every=job.snapshot_every,
                 checkpoint_seconds=job.checkpoint_seconds,
                 noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
-                doubts_blur=job.damage.already_degraded and job.completion.noise is None,
+                doubts_blur=job.completion.noise is None and (job.damage.already_degraded or bool(job.damage.blind)),
                 fidelity=job.completion.fidelity,
                 method=job.method,
                 tuning=job.tuning,

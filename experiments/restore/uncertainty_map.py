@@ -51,7 +51,7 @@ def write(
     images.write_png(folder / "samples.png", report.panel([*strip, (f"mean of {len(chosen)}", mean)]))
     unobserved = np.ones(found.spread.shape, bool) if mask is None else mask <= 0.5
     mean_spread = float(found.spread[unobserved].mean())
-    compared = "they are compared" if near == len(chosen) else f"the best {len(chosen)} are compared"
+    compared = "they are compared" if near == len(chosen) else f"as these are few, the best {len(chosen)} are compared"
     where = "on average" if mask is None else "where nothing was observed"
     say(
         f"{folder}/uncertainty.png: {near} of {len(names)} starts explain the observation within 10 % of the best one; "

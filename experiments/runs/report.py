@@ -177,7 +177,7 @@ def summary(folder: Path, metrics: dict[str, Any]) -> str:
         pairs = {words: metrics[name].get(f"against_{words}") for words in ("truth", "observed")}
         told = [f"against {words}: {numbers(measured)}" for words, measured in pairs.items() if measured is not None]
         parts.append(f"{name}.png: {', '.join(told)}")
-    return f"{folder}/{'; '.join(parts)} (step {metrics['returned_step']})"
+    return f"{folder}/{'; '.join(parts)} (found in step {metrics['returned_step']})"
 
 
 def panel(tiles: Sequence[tuple[str, jax.Array | np.ndarray]]) -> np.ndarray:

@@ -39,7 +39,7 @@ class GaussianBlur(CompleteObservation):
     def _matrix(self, size: int) -> Float[Array, "size size"]:
         """The blur along one axis, mirrored borders included, as a banded matrix: cheap, and the same under vmap."""
         radius = self.kernel_size // 2
-        if self.kernel_size % 2 == 0 or radius >= size:
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0 or radius >= size:
             raise ValueError(
                 f"kernel_size is {self.kernel_size}; expected an odd number below {2 * size} for {size} pixels."
             )
@@ -89,7 +89,7 @@ class MotionBlur(CompleteObservation):
     def __call__(self, image: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
         height, width = image.shape[:2]
         radius = self.kernel_size // 2
-        if self.kernel_size % 2 == 0 or radius >= min(height, width):
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0 or radius >= min(height, width):
             raise ValueError(
                 f"kernel_size is {self.kernel_size}; expected an odd number below {2 * min(height, width)} for an "
                 f"image of {width}x{height} pixels."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 
@@ -43,9 +45,12 @@ def estimate_noise(photo: UInt8[np.ndarray, "H W 3"], placement: Placement) -> f
     rows, columns = _box(photo.shape, placement)
     pixels = photo[rows, columns].astype(np.float32)
     try:
-        sigma = estimate_sigma(pixels, average_sigmas=True, channel_axis=-1)
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a channel without any coefficient
+            of_channels = np.asarray(estimate_sigma(pixels, channel_axis=-1))
     except ImportError as error:  # it may be PyWavelets, which scikit-image imports when it is needed
         raise _missing(error) from error
+    known = of_channels[np.isfinite(of_channels)]  # not of a constant channel
+    sigma = known.mean() if known.size else 0.0
     return float(np.hypot(sigma * _gain(placement.pixels_per_pixel), ROUNDING))
 
 
