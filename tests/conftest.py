@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jaxtyping
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other worker
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's idle threads leave the cores to the other workers
 # Without LLVM's optimisations and XLA's newer code of fused loops, programs compile in a sixth of the time. Few tests
 # make steps enough to win it back; for the slow ones set XLA_FLAGS yourself, to nothing for example.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
@@ -37,7 +37,7 @@ def _private_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory, worker_id):
-    """All processes of a test run share what they compile: both workers, and the programs that tests start.
+    """All processes of a test run share what they compile: the workers, and the programs that tests start.
 
     $JAXGAN_TEST_PROGRAMS names a folder that keeps it for the next run, too.
     """
