@@ -83,7 +83,9 @@ def test_the_command_goes_on_where_it_was_stopped(tmp_path, crops, tiny_network,
     assert benchmark_tasks.main(again.split()) == 0  # it is refused if its settings are others
 
 
-@pytest.mark.parametrize(("option", "said"), [("--batch-size", "--batch-size is 0"), ("--steps", "steps must be a whole number")])
+@pytest.mark.parametrize(
+    ("option", "said"), [("--batch-size", "--batch-size is 0"), ("--steps", "steps must be a whole number")]
+)
 def test_wrong_options_are_told(option, said, tmp_path, capsys):
     assert benchmark_tasks.main(["--images", "samples:1", option, "0", "--output", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
