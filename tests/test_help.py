@@ -23,7 +23,7 @@ def help_of(module: str, *argv: str) -> str:
 )
 def test_a_default_is_told_once_and_in_words(module, argv):
     text = re.sub(r"[\s│]+", " ", help_of(module, *argv))
-    assert text.count(" --") >= 1
+    assert len(re.findall(r" --[a-z]", text)) > (0 if argv == ("verify",) else 2)  # that has none but --help
     assert "None" not in text and "(default: )" not in text
     assert not re.search(r"Default[: ]", text)  # it stands in brackets
 

@@ -59,7 +59,8 @@ def _noise_of_doubt(degradation: Degradation, image: jax.Array, doubt: float) ->
                 other = dataclasses.replace(part, length=(1 + doubt) * part.length)
             case _:
                 continue
-        changes.append(float(jnp.mean((other(image) - part(image)) ** 2)))
+        change = degrade.apply(other, image) - degrade.apply(part, image)
+        changes.append(float(jnp.mean(change**2)))
     return math.sqrt(sum(changes)) / 2
 
 
