@@ -1,4 +1,4 @@
-"""Runs many inversions at once, in a batch of fixed size whose places are refilled as inversions end.
+"""Runs many optimisations at once, in a batch of fixed size whose places are refilled as they end.
 
 The program is compiled once, for `size` places. Each place has its own problem, key and step count, so images may come
 and go at any time: no place waits for the slowest image, and a last, partial batch is padded. The result of an image
@@ -10,25 +10,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, Key, PRNGKeyArray
 
 from jaxgan import optimization
 from jaxgan.generator import Generator
 from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
-from jaxgan.optimization import InversionState, LossTerms, Problem
 
 AXIS = "images"
 
 
+@runtime_checkable
+class Program(Protocol):
+    """Runs steps of several images at once: `optimization.run_chunks` or `tuning_steps.run_chunks`."""
+
+    def __call__(
+        self,
+        generator: Generator,
+        lpips: LPIPS,
+        problems: Any,
+        keys: Key[Array, " n"],
+        states: Any,
+        chunk_steps: Int[ArrayLike, ""],
+        *,
+        platform: str | None = None,
+    ) -> tuple[Any, Any]:
+        """Runs at most `chunk_steps` steps.
+
+        Args:
+          generator, lpips: the networks.
+          problems, keys, states: belong to the images, along a leading axis. An image whose state has ended stays as
+            it is.
+          chunk_steps: the number of steps.
+          platform: the platform that the program is made for; None stands for JAX's default.
+        Returns:
+          The states after the steps, and their losses, each `[n, optimization.LONGEST_CHUNK]`, which are zero where
+          there was no step.
+        """
+
+
 class Batch:
-    """Holds a fixed number of inversions in places, which are spread evenly over devices.
+    """Holds a fixed number of optimisations in places, which are spread evenly over devices.
 
     Attributes:
       size: the number of places.
@@ -40,6 +68,7 @@ class Batch:
         lpips: LPIPS,
         size: int,
         *,
+        program: Program = optimization.run_chunks,
         devices: Sequence[jax.Device] | None = None,
     ):
         """Makes an empty batch; nothing is compiled before the first `advance` or `bytes_needed`.
@@ -47,6 +76,7 @@ class Batch:
         Args:
           generator, lpips: the networks, which are copied to every device.
           size: the number of places, a multiple of the number of devices.
+          program: the steps; default: those of inversions.
           devices: the devices that share the batch; None stands for the first one.
         Raises:
           ValueError: the devices do not share the places evenly.
@@ -58,17 +88,18 @@ class Batch:
         self.size = size
         self._spread = NamedSharding(mesh, PartitionSpec(AXIS))
         self._networks = jax.device_put((generator, lpips), NamedSharding(mesh, PartitionSpec()))
-        self._places: tuple[Problem, Any, InversionState] | None = None
+        self._places: tuple[Any, Any, Any] | None = None
         self._mesh = mesh
+        self._program = program
         self._compiled: jax.stages.Compiled | None = None
 
-    def put(self, place: int, problem: Problem, key: PRNGKeyArray, state: InversionState) -> None:
-        """Begins an inversion in a place, or continues one; the first inversion also fills all other places as padding.
+    def put(self, place: int, problem: Any, key: PRNGKeyArray, state: Any) -> None:
+        """Begins or continues an image in a place; the first image also fills all other places as padding.
 
         Args:
           place: a number from 0 to `size - 1`.
           problem, key: belong to the image.
-          state: the state of the inversion so far, from `jaxgan.optimization.initial_state` for a new one.
+          state: the state so far: for a new image that of `initial_state`.
         """
         one = _arrays(problem, key, state)
         if self._places is None:
@@ -78,23 +109,23 @@ class Batch:
             self._places = _put(self._places, place, one)
 
     @property
-    def states(self) -> InversionState:
-        """The states that the inversions have reached; each array has a leading axis for the places.
+    def states(self) -> Any:
+        """The states that the images have reached; each array has a leading axis for the places.
 
         Raises:
           ValueError: nothing was put into the batch yet.
         """
         return self._filled()[2]
 
-    def state(self, place: int) -> InversionState:
-        """Copies the state that the inversion in a place has reached to the host."""
+    def state(self, place: int) -> Any:
+        """Copies the state that the image in a place has reached to the host."""
         return jax.tree.map(lambda leaf: np.asarray(leaf[place]), self.states)
 
     def clear(self) -> None:
         """Empties all places and frees their memory."""
         self._places = None
 
-    def advance(self, chunk_steps: int) -> LossTerms:
+    def advance(self, chunk_steps: int) -> Any:
         """Runs a chunk of steps in all places; images that have done all their steps stay as they are.
 
         Args:
@@ -113,10 +144,10 @@ class Batch:
         return jax.tree.map(lambda term: np.asarray(term[:, :chunk_steps]), terms)
 
     def render(self) -> Float[np.ndarray, "size h w 3"]:
-        """Renders the images of all places as they are now, and copies them to the host."""
+        """Renders the inversions in all places as they are now, and copies the images to the host."""
         return np.asarray(_render(self._networks[0], self.states.latents, mesh=self._mesh))
 
-    def bytes_needed(self, problem: Problem, key: PRNGKeyArray, state: InversionState) -> int:
+    def bytes_needed(self, problem: Any, key: PRNGKeyArray, state: Any) -> int:
         """Asks the compiler how many bytes of one device `advance` will take for images like this one."""
 
         def place(leaf: Array) -> jax.ShapeDtypeStruct:
@@ -130,7 +161,7 @@ class Batch:
             - analysis.alias_size_in_bytes
         )
 
-    def _filled(self) -> tuple[Problem, Any, InversionState]:
+    def _filled(self) -> tuple[Any, Any, Any]:
         if self._places is None:
             raise ValueError("the batch is empty; put an image into one of its places first.")
         return self._places
@@ -140,11 +171,11 @@ class Batch:
         if self._compiled is None:
             everywhere = (*self._networks, np.int32(0))
             leaves, structure = jax.tree.flatten((everywhere, *places))
-            kind = (self._mesh, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+            kind = (self._program, self._mesh, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
             if kind not in PROGRAMS:
                 while len(PROGRAMS) >= MOST_PROGRAMS:
                     del PROGRAMS[next(iter(PROGRAMS))]
-                PROGRAMS[kind] = _advance.lower(everywhere, *places, mesh=self._mesh).compile()
+                PROGRAMS[kind] = _advance.lower(everywhere, *places, program=self._program, mesh=self._mesh).compile()
             self._compiled = PROGRAMS[kind]
         return self._compiled
 
@@ -154,7 +185,7 @@ PROGRAMS: dict[Any, jax.stages.Compiled] = {}
 """The compiled program of each kind of batch. The dictionary may be cleared to free memory."""
 
 
-def _arrays(problem: Problem, key: PRNGKeyArray, state: InversionState) -> Any:
+def _arrays(problem: Any, key: PRNGKeyArray, state: Any) -> Any:
     return jax.tree.map(jnp.asarray, (problem, jax.random.key_data(key), state))
 
 
@@ -163,15 +194,15 @@ def _put(places, place, one):
     return jax.tree.map(lambda whole, leaf: whole.at[place].set(leaf), places, one)
 
 
-@partial(jax.jit, static_argnames="mesh")
-def _advance(everywhere, problems, keys, states, *, mesh: Mesh):
+@partial(jax.jit, static_argnames=("program", "mesh"))
+def _advance(everywhere, problems, keys, states, *, program: Program, mesh: Mesh):
     """Runs a chunk in every place. Each device works on its own places, and nothing is sent between devices."""
     platform = mesh.devices.flat[0].platform
 
     def run(everywhere, problems, key_data, states):
         *networks, chunk_steps = everywhere
         keys = jax.random.wrap_key_data(key_data)
-        return optimization.run_chunks(*networks, problems, keys, states, chunk_steps, platform=platform)
+        return program(*networks, problems, keys, states, chunk_steps, platform=platform)
 
     return _on_each_device(mesh, run)(everywhere, problems, keys, states)
 

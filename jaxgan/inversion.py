@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from jaxgan import images, inversion_loop, optimization
+from jaxgan import images, loop, optimization
 from jaxgan import latents as latents_lib
 from jaxgan.degradations import Degradation, check_degradation, parts_of
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
-from jaxgan.inversion_loop import Image
+from jaxgan.inversion_image import InversionImage
 from jaxgan.latents import Latents, NoiseMaps
 from jaxgan.lpips import LPIPS, check_size
 from jaxgan.methods import Method
@@ -92,10 +92,10 @@ def invert(
     _check_own(degradation, generator.config.resolution)
     method = Method.of(config)
     prior = optimization.make_prior(generator, method.first) if prior is None else prior
-    image = Image(observed, degradation, method, key, prior, resume_from)
+    image = InversionImage(observed, degradation, method, key, prior, resume_from)
     reached = resume_from
     left = [] if image.is_done else [image]
-    for chunk in inversion_loop.run(generator, lpips, left, size=1, chunk_steps=lambda _: chunk_steps):
+    for chunk in loop.run(generator, lpips, left, size=1, chunk_steps=lambda _: chunk_steps):
         (progress,) = chunk.progresses
         if progress.error is not None:
             raise progress.error
@@ -121,7 +121,7 @@ def invert_batch(
 ) -> list[InversionResult]:
     """Inverts several images, all at once or `size` at a time.
 
-    For images that come and go, `inversion_loop.run` is the better choice.
+    For images that come and go, `loop.run` is the better choice.
 
     Args:
       generator, lpips: the networks.
@@ -158,7 +158,7 @@ def invert_batch(
     kinds = {(method.first.w_samples, method.first.start_samples): method.first for method in methods}
     priors = {kind: prior or optimization.make_prior(generator, one) for kind, one in kinds.items()}
     upcoming = (
-        Image(
+        InversionImage(
             observed[index],
             _of_image(degradations, index),
             method,
@@ -171,7 +171,7 @@ def invert_batch(
     )
     size = min(size or len(observed), len(observed))
     results: dict[int, InversionResult] = {}
-    for chunk in inversion_loop.run(generator, lpips, upcoming, size=size, chunk_steps=lambda _: chunk_steps):
+    for chunk in loop.run(generator, lpips, upcoming, size=size, chunk_steps=lambda _: chunk_steps):
         for progress in chunk.progresses:
             if progress.error is not None:
                 raise FloatingPointError(f"image {progress.image.name}: {progress.error}")

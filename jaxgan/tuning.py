@@ -7,20 +7,19 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from jaxgan import images, loop, optimization, tuning_steps
 from jaxgan import latents as latents_lib
-from jaxgan import optimization, tuning_steps
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
 from jaxgan.latents import Latents
 from jaxgan.lpips import LPIPS
+from jaxgan.tuning_image import TuningImage
 from jaxgan.tuning_steps import Pivot, TuningConfig, TuningState, TuningTerms
 
 
@@ -73,24 +72,9 @@ def tune(
       ValueError: the observation does not fit the generator, or `chunk_steps` is out of range.
       FloatingPointError: the loss is not finite; the message has the step.
     """
-    if observed.shape != generator.config.image_shape:
-        raise ValueError(f"observed has shape {observed.shape}; this generator makes {generator.config.image_shape}.")
-    optimization.check_chunk_steps(chunk_steps)
-    target = tuning_steps.make_target(lpips, jnp.asarray(observed), degradation, size=config.feature_size)
-    state, terms = (
-        (tuning_steps.initial_state(generator, config), tuning_steps.no_terms(0))
-        if resume_from is None
-        else resume_from
-    )
-    while not tuning_steps.has_ended(config, state):
-        before = int(state.step)
-        state, chunk = tuning_steps.run_chunk(
-            generator, lpips, degradation, target, pivot, key, state, config, np.int32(chunk_steps)
-        )
-        terms = _longer(terms, chunk, int(state.step) - before)
-        if on_chunk is not None:
-            on_chunk(state, terms)
-    return _result(generator, pivot, state, terms)
+    image = TuningImage(observed, degradation, pivot, config, key, resume_from)
+    (result,) = _tune(generator, lpips, [image], size=1, chunk_steps=chunk_steps, on_chunk=on_chunk)
+    return result
 
 
 def tune_batch(
@@ -102,43 +86,40 @@ def tune_batch(
     config: TuningConfig,
     keys: Key[Array, " n"],
     *,
+    size: int | None = None,
     chunk_steps: int = 25,
 ) -> list[TuningResult]:
-    """Tunes a copy of the generator for each of several images: all at once on a GPU, one after the other on a CPU.
+    """Tunes a copy of the generator for each of several images, all at once or `size` at a time.
 
     Each image takes about four times the memory of the synthesis network's weights, which is 0.5 GB for a network of
-    1024x1024 pixels. On a GPU it takes that of its step besides.
+    1024x1024 pixels, besides that of its step.
 
     Args:
       generator, lpips, config, chunk_steps: the same as in `tune`.
       observed: the observed images.
       degradations: one pytree whose leaves have a leading axis `n`.
       pivots, keys: one pivot and one key per image. All pivots are of one latent space.
+      size: the number of images at once; None takes one on a CPU, where more are slower, and all of them elsewhere.
     Returns:
       A result per image, each with the steps that it needed.
     Raises:
-      FloatingPointError: the loss of an image is not finite.
+      ValueError: the observations do not fit the generator, or `chunk_steps` is out of range.
+      FloatingPointError: the loss of an image is not finite; the message names the image and the step.
     """
-    count = len(observed)
-    targets = jax.vmap(partial(tuning_steps.make_target, size=config.feature_size), (None, 0, 0))(
-        lpips, observed, degradations
-    )
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pivots)
-    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), tuning_steps.initial_state(generator, config))
-    losses = [tuning_steps.no_terms(0)] * count
-    while not all(tuning_steps.has_ended(config, _of(states, index)) for index in range(count)):
-        before = np.asarray(states.step)
-        states, chunk = tuning_steps.run_chunks(
-            generator, lpips, degradations, targets, stacked, keys, states, config, np.int32(chunk_steps)
-        )
-        done = np.asarray(states.step) - before
-        losses = [_longer(terms, _of(chunk, index), int(done[index])) for index, terms in enumerate(losses)]
-    return [_result(generator, pivots[index], _of(states, index), losses[index]) for index in range(count)]
+    upcoming = [
+        TuningImage(observed[n], jax.tree.map(lambda leaf, n=n: leaf[n], degradations), pivot, config, keys[n], name=n)
+        for n, pivot in enumerate(pivots)
+    ]
+    size = min(size or at_once(jax.devices()[:1], len(upcoming)), len(upcoming))
+    return _tune(generator, lpips, upcoming, size=size, chunk_steps=chunk_steps)
 
 
-def interpolate(
-    generators: tuple[Generator, Generator], pivots: tuple[Pivot, Pivot], t: float
-) -> tuple[Generator, Pivot]:
+def at_once(devices: Sequence[jax.Device], count: int) -> int:
+    """Tells how many of so many images are best tuned at once: one on each CPU, where more are slower, or else all."""
+    return len(devices) if devices[0].platform == "cpu" else count
+
+
+def interpolate(generators: Sequence[Generator], pivots: Sequence[Pivot], t: float) -> tuple[Generator, Pivot]:
     """Interpolates linearly between two tuned networks and their pivots: latents, noise maps and weights together.
 
     Args:
@@ -152,27 +133,45 @@ def interpolate(
     return tuning_steps.with_weights(generators[0], weights), pivot
 
 
-def _result(generator: Generator, pivot: Pivot, state: TuningState, terms: TuningTerms) -> TuningResult:
-    tuned = tuning_steps.with_weights(generator, state.weights)
-    return TuningResult(tuned, optimization.render(tuned, Latents(pivot.ws, pivot.noise)), terms, state)
+def result_of(generator: Generator, image: TuningImage) -> TuningResult:
+    """Makes the outcome of a tuning from what it has reached."""
+    assert image.reached is not None
+    state, losses = image.reached
+    tuned = tuning_steps.with_weights(generator, jax.tree.map(jnp.asarray, state.weights))
+    pivot = image.pivot
+    return TuningResult(tuned, optimization.render(tuned, Latents(pivot.ws, pivot.noise)), losses, state)
 
 
-def _of(tree: Any, index: int) -> Any:
-    """Takes the part of one image out of stacked arrays."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
-
-
-def _longer(terms: TuningTerms, chunk: TuningTerms, done: int) -> TuningTerms:
-    """Appends the losses of a chunk, of which so many steps were done.
-
-    Raises:
-      FloatingPointError: one is not finite.
-    """
-    own = jax.tree.map(lambda term: np.asarray(term[:done]), chunk)
-    if not np.isfinite(own.total).all():
-        row = int(np.argmin(np.isfinite(own.total)))
-        raise FloatingPointError(f"the loss of tuning is {own.total[row]} at step {len(terms.total) + row}.")
-    return jax.tree.map(lambda *parts: np.concatenate(parts), terms, own)
+def _tune(
+    generator: Generator,
+    lpips: LPIPS,
+    upcoming: Sequence[TuningImage],
+    *,
+    size: int,
+    chunk_steps: int,
+    on_chunk: Callable[[TuningState, TuningTerms], None] | None = None,
+) -> list[TuningResult]:
+    """Tunes for images; returns their results in order."""
+    for image in upcoming:
+        images.check_image(image.observed, "observed")
+        if image.observed.shape != generator.config.image_shape:
+            raise ValueError(
+                f"observed has shape {image.observed.shape}; this generator makes {generator.config.image_shape}."
+            )
+    optimization.check_chunk_steps(chunk_steps)
+    reached = {image.name: image for image in upcoming}
+    left = [image for image in upcoming if not image.is_done]
+    program = tuning_steps.run_chunks
+    for chunk in loop.run(generator, lpips, left, size=size, chunk_steps=lambda _: chunk_steps, program=program):
+        for progress in chunk.progresses:
+            if progress.error is not None:
+                where = "tuning" if progress.image.name is None else f"tuning for image {progress.image.name}"
+                raise FloatingPointError(f"{where}: {progress.error}")
+            if on_chunk is not None:
+                on_chunk(progress.state, progress.losses)
+            if progress.is_done:
+                reached[progress.image.name] = progress.then()
+    return [result_of(generator, image) for image in reached.values()]
 
 
 def _with_rows(pivot: Pivot, ndim: int, generator: Generator) -> Pivot:

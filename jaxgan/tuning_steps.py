@@ -58,8 +58,8 @@ class TuningConfig:
     def __post_init__(self):
         problems = []
         for name in ("steps", "feature_size"):
-            if getattr(self, name) < 1:
-                problems.append(f"{name} must be at least 1, got {getattr(self, name)}")
+            if getattr(self, name) < 1 or getattr(self, name) % 1:
+                problems.append(f"{name} must be a whole number of 1 or more, got {getattr(self, name)}")
         for name in ("learning_rate", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:
                 problems.append(f"{name} must be positive and finite, got {getattr(self, name)}")
@@ -125,6 +125,22 @@ class Target(NamedTuple):
     features: Features
 
 
+class TuningProblem(NamedTuple):
+    """Everything that stays the same from step to step.
+
+    Attributes:
+      degradation: the operator that is assumed to have made the observation.
+      target: the observation.
+      pivot: the latents.
+      config: the constants of the optimisation.
+    """
+
+    degradation: Degradation
+    target: Target
+    pivot: Pivot
+    config: TuningConfig
+
+
 @partial(jax.jit, static_argnames="size")
 def make_target(lpips: LPIPS, observed: Float[Array, "h w 3"], degradation: Degradation, *, size: int) -> Target:
     """Prepares an observation for comparisons."""
@@ -137,11 +153,6 @@ def initial_state(generator: Generator, config: TuningConfig) -> TuningState:
     """Returns the state before the first step, with the network's own weights."""
     weights = weights_of(generator.synthesis)
     return TuningState(jnp.int32(0), jnp.bool_(False), weights, _adam(config).init(weights))
-
-
-def has_ended(config: TuningConfig, state: TuningState) -> bool:
-    """Tells whether a tuning is as near as was asked for, or has had all its steps."""
-    return bool(state.is_done) or int(state.step) >= config.steps
 
 
 def weights_of(synthesis: SynthesisNetwork) -> Weights:
@@ -159,31 +170,39 @@ def with_weights(generator: Generator, weights: Mapping[str, Array]) -> Generato
     return tuned
 
 
-@partial(jax.jit, static_argnames="platform")
-def run_chunk(
+def run_chunks(
     generator: Generator,
     lpips: LPIPS,
-    degradation: Degradation,
-    target: Target,
-    pivot: Pivot,
-    key: PRNGKeyArray,
-    state: TuningState,
-    config: TuningConfig,
+    problems: TuningProblem,
+    keys: Key[Array, " n"],
+    states: TuningState,
     chunk_steps: Int[ArrayLike, ""],
     *,
     platform: str | None = None,
 ) -> tuple[TuningState, TuningTerms]:
-    """Runs steps without returning to Python, at most as many as are left.
+    """Runs steps of several images at once, each of which has weights of its own, see `batch.Program`."""
+    platform = jax.default_backend() if platform is None else platform
+    run = partial(_run_chunk, generator, lpips, chunk_steps=chunk_steps, platform=platform)
+    if len(keys) > 1:
+        return jax.vmap(run)(problems, keys, states)
+    # One image keeps plain convolutions: those whose kernels differ from image to image take half as long again.
+    one = jax.tree.map(lambda leaf: leaf[0], (problems, keys, states))
+    return jax.tree.map(lambda leaf: leaf[None], run(*one))
 
-    Args:
-      generator, lpips, degradation, target, pivot, key, config: the same as in `loss_terms`.
-      state: the state before the steps.
-      chunk_steps: the number of steps.
-      platform: the platform that the program is made for (see `convolutions.prepare`); None stands for JAX's default.
-    Returns:
-      The state after the steps, and their losses of shape `[LONGEST_CHUNK]`, which are zero after the last step.
-    """
-    prepared = partial(prepare, platform=jax.default_backend() if platform is None else platform, batch=1)
+
+def _run_chunk(
+    generator: Generator,
+    lpips: LPIPS,
+    problem: TuningProblem,
+    key: PRNGKeyArray,
+    state: TuningState,
+    *,
+    chunk_steps: Int[ArrayLike, ""],
+    platform: str,
+) -> tuple[TuningState, TuningTerms]:
+    """Runs steps of one image, at most as many as are left."""
+    config = problem.config
+    prepared = partial(prepare, platform=platform, batch=1)
     lpips, untuned = prepared(lpips), prepared(generator)
 
     def goes_on(carry: tuple[Int[Array, ""], TuningState, TuningTerms]) -> Bool[Array, ""]:
@@ -196,7 +215,7 @@ def run_chunk(
 
         def loss(weights: Weights) -> tuple[Float[Array, ""], TuningTerms]:
             tuned = prepared(with_weights(generator, weights))
-            terms = loss_terms((untuned, tuned), lpips, degradation, target, pivot, of_step, config)
+            terms = loss_terms((untuned, tuned), lpips, problem, of_step)
             return terms.total, terms
 
         with precision.products("float32"):
@@ -204,40 +223,9 @@ def run_chunk(
         state = _after(state, gradient, step_terms.perceptual <= config.stop_at, config)
         return index + 1, state, jax.tree.map(lambda all_, term: all_.at[index].set(term), terms, step_terms)
 
-    _, state, terms = jax.lax.while_loop(goes_on, body, (jnp.int32(0), state, no_terms(LONGEST_CHUNK)))
+    terms = TuningTerms(*(jnp.zeros(LONGEST_CHUNK) for _ in TuningTerms._fields))
+    _, state, terms = jax.lax.while_loop(goes_on, body, (jnp.int32(0), state, terms))
     return state, terms
-
-
-@partial(jax.jit, static_argnames="platform")
-def run_chunks(
-    generator: Generator,
-    lpips: LPIPS,
-    degradations: Degradation,
-    targets: Target,
-    pivots: Pivot,
-    keys: Key[Array, " n"],
-    states: TuningState,
-    config: TuningConfig,
-    chunk_steps: Int[ArrayLike, ""],
-    *,
-    platform: str | None = None,
-) -> tuple[TuningState, TuningTerms]:
-    """Does the work of `run_chunk` for several images, each of which has weights of its own.
-
-    GPUs take all images at once. CPUs take one after the other: they need half as long again for convolutions whose
-    kernels differ from image to image.
-
-    Args:
-      degradations, targets, pivots, keys, states: belong to the images, along a leading axis.
-      generator, lpips, config, chunk_steps, platform: the same as in `run_chunk`.
-    """
-    platform = jax.default_backend() if platform is None else platform
-
-    def of_image(image: tuple) -> tuple[TuningState, TuningTerms]:
-        return run_chunk(generator, lpips, *image, config, chunk_steps, platform=platform)
-
-    images = (degradations, targets, pivots, keys, states)
-    return jax.lax.map(of_image, images) if platform == "cpu" else jax.vmap(of_image)(images)
 
 
 def _after(state: TuningState, gradient: Weights, is_done: Bool[Array, ""], config: TuningConfig) -> TuningState:
@@ -253,21 +241,18 @@ def _after(state: TuningState, gradient: Weights, is_done: Bool[Array, ""], conf
 def loss_terms(
     networks: tuple[Generator, Generator],
     lpips: LPIPS,
-    degradation: Degradation,
-    target: Target,
-    pivot: Pivot,
+    problem: TuningProblem,
     key: PRNGKeyArray,
-    config: TuningConfig,
 ) -> TuningTerms:
     """Computes all terms of the loss of a tuned network.
 
     Args:
       networks: the untuned and the tuned network.
-      lpips, degradation, pivot, config: the same as in `tune`.
-      target: the observation as it is compared.
+      lpips, problem: the same as in `run_chunks`, of one image.
       key: the key of the latent beside the pivot.
     """
     untuned, tuned = networks
+    degradation, target, pivot, config = problem
     size = config.feature_size
     image = losses.at_most(observe(degradation, as_rgb(tuned.synthesis(pivot.ws, pivot.noise))), size)
     perceptual = distance(lpips.features(image), target.features)
@@ -297,11 +282,6 @@ def beside_pivot(
     way = jnp.broadcast_to(w, ws.shape) - ws
     length = jnp.linalg.norm(way, axis=-1, keepdims=True)
     return ws + far * way / jnp.maximum(length, 1e-12)
-
-
-def no_terms(length: int) -> TuningTerms:
-    """Returns terms of zeros for so many steps."""
-    return TuningTerms(*(jnp.zeros(length) for _ in TuningTerms._fields))
 
 
 def _adam(config: TuningConfig) -> optax.GradientTransformation:

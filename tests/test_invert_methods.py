@@ -16,9 +16,10 @@ from parity import call as call_network
 import jaxgan
 from convert.__main__ import main as convert
 from experiments.options import LoopOptions
-from jaxgan import checkpoints, images, tuning_steps
+from jaxgan import checkpoints, images
 from jaxgan.batch import Batch
 from jaxgan.photos import photo_files
+from jaxgan.tuning_image import TuningImage
 
 pytestmark = pytest.mark.usefixtures("narrow_lpips")
 
@@ -144,13 +145,13 @@ def test_tuning_leaves_a_network_and_both_results(tuned, whole, tiny, tiny_netwo
 @pytest.mark.slow
 def test_a_stopped_tuning_goes_on(robust, tuned, tmp_path, monkeypatch):
     """From the checkpoint that it saves as it stops, in the middle of the tuning; the bar knows how far it was."""
-    original = tuning_steps.run_chunk
+    original = TuningImage.problem
 
-    def run_chunk(*arguments):
+    def problem(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)
 
-    monkeypatch.setattr(tuning_steps, "run_chunk", run_chunk)
+    monkeypatch.setattr(TuningImage, "problem", problem)
     code, _ = call(*robust(tmp_path / "run"), *TUNED)
     assert code == 130 and os.listdir(tmp_path / "run" / "tuning") == ["25"]
     monkeypatch.undo()

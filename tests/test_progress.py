@@ -15,7 +15,7 @@ class Face:
 
     observed = np.zeros((512, 512, 3))
     settings = Method.of(InversionConfig(feature_size=256))
-    tuned = None
+    tuning_progress = None
 
     def __init__(self, loss: float, distance: float):
         self.steps = 0

@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 
 import jaxgan
 from jaxgan import InversionConfig, Mask, Method, latents, masks, uncertainty
-from jaxgan.inversion_loop import Image
+from jaxgan.inversion_image import InversionImage
 
 
 def draws(*shape: int, seed: int = 0) -> np.ndarray:
@@ -48,10 +48,10 @@ def test_an_inversion_begins_at_its_guess_plus_the_offset(tiny, narrow, config):
     prior = jaxgan.make_prior(tiny, method.first)
     offset = jnp.linspace(-1, 1, tiny.config.w_dim)
     face = jnp.zeros((16, 16, 3))
-    begun = [
-        Image(face, degradation, method, jax.random.key(1), prior, offset=each).problem(tiny, narrow)[2].latents.w
-        for each in (None, offset)
-    ]
+    begun = []
+    for each in (None, offset):
+        image = InversionImage(face, degradation, method, jax.random.key(1), prior, offset=each)
+        begun.append(image.problem(tiny, narrow)[2].latents.w)
     np.testing.assert_array_equal(begun[1], begun[0] + jnp.broadcast_to(offset, begun[0].shape))
     if config.steps == 6:
         np.testing.assert_array_equal(begun[0], prior.statistics.w_avg)

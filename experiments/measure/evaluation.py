@@ -192,13 +192,8 @@ class Evaluator:
     ) -> list[TuningResult]:
         """Tunes a copy of the network for each face."""
         pivots = [Pivot(result.ws, result.noise) for result in inverted]
-        keys, results = self._keys(seed), []
-        for first in range(0, len(pivots), self.batch_size):
-            some = slice(first, first + self.batch_size)
-            of_some = jax.tree.map(lambda leaf, some=some: leaf[some], degradations)
-            arguments = (self.generator, self.lpips, observed[some], of_some, pivots[some], config, keys[some])
-            results += tuning.tune_batch(*arguments)
-        return results
+        arguments = (self.generator, self.lpips, observed, degradations, pivots, config, self._keys(seed))
+        return tuning.tune_batch(*arguments, size=tuning.at_once(jax.devices()[:1], self.batch_size))
 
     def _restored(
         self,

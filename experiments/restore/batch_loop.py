@@ -16,21 +16,20 @@ import numpy as np
 from experiments import interrupts
 from experiments.restore import completion, degrade
 from experiments.restore.face_run import Work, explain_how_to_go_on
+from experiments.restore.tunings import Tunings
 from experiments.runs import estimate, report
-from jaxgan import inversion, inversion_loop, optimization, tuning
+from jaxgan import inversion, loop, optimization
 from jaxgan.batch import Batch
-from jaxgan.degradations import without_draws
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
-from jaxgan.inversion_loop import Chunk, Image
+from jaxgan.inversion_image import InversionImage
+from jaxgan.loop import Chunk
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import InversionState, LossTerms, Prior
-from jaxgan.tuning import Pivot, TuningResult
+from jaxgan.tuning import TuningResult
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
-OF_TUNING = 0xFFFF_FFFE
-"""The key of a face with this number in it is that of its tuning; the steps of the loop have smaller numbers."""
 LARGEST_CHUNK = 25
 """Steps between two looks at the clock: half a second to a few seconds of work."""
 
@@ -52,38 +51,17 @@ class Engine:
     prior: Callable[[InversionConfig], Prior]
     devices: tuple[jax.Device, ...]
 
-    def image(self, work: Work) -> Image:
+    def image(self, work: Work) -> InversionImage:
         """A face as the library's loop takes it."""
         prior = self.prior(work.settings.first)
         parts = (work.observed, work.assumed, work.settings, work.key, prior, work.reached)
-        return Image(*parts, name=work, offset=work.offset)
+        return InversionImage(*parts, name=work, offset=work.offset)
 
     def bytes_needed(self, work: Work, size: int) -> int:
         """Memory of one device that a batch of faces like this one takes in the last phase, which has most latents."""
         batch = Batch(self.generator, self.lpips, size, devices=self.devices)
         last = len(work.settings.phases) - 1
         return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips, phase=last))
-
-    def tune(self, work: Work, state: InversionState, losses: LossTerms, on_chunk: Callable[[], None]) -> TuningResult:
-        """Trains a copy of the generator for a face whose inversion is done; `on_chunk` may look at `work.tuned`."""
-        result = inversion.result_of(self.generator, work.settings, state, losses)
-
-        def take(*reached: Any) -> None:
-            work.tuned = reached
-            on_chunk()
-
-        return tuning.tune(
-            self.generator,
-            self.lpips,
-            work.observed,
-            without_draws(work.assumed),
-            Pivot(result.ws, result.noise),
-            work.tuning,
-            jax.random.fold_in(work.key, OF_TUNING),
-            resume_from=work.tuned,
-            chunk_steps=LARGEST_CHUNK,
-            on_chunk=take,
-        )
 
     def finish(
         self, work: Work, state: InversionState, losses: LossTerms, tuned: TuningResult | None
@@ -159,8 +137,8 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
       UserError: a folder cannot be written.
     """
     with ThreadPoolExecutor(WRITERS) as pool, interrupts.postponed(listener.say) as requested:
-        desk = _Desk(engine, listener, pool, requested)
-        chunks = inversion_loop.run(
+        desk = _Desk(engine, listener, pool, requested, size)
+        chunks = loop.run(
             engine.generator,
             engine.lpips,
             desk.images(works),
@@ -180,6 +158,8 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
                 if listener.wants_end():
                     desk.end()
                     break
+            if not requested():
+                desk.tunings.finish()
         except KeyboardInterrupt:  # asked for before a face began, or for the second time
             pass
         if requested():
@@ -190,15 +170,24 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
 class _Desk:
     """Writes what comes out of the batch: frames, checkpoints and reports."""
 
-    def __init__(self, engine: Engine, listener: Listener, pool: ThreadPoolExecutor, requested: Callable[[], bool]):
+    def __init__(
+        self,
+        engine: Engine,
+        listener: Listener,
+        pool: ThreadPoolExecutor,
+        requested: Callable[[], bool],
+        size: int,
+    ):
         self.engine = engine
+        networks = engine.generator, engine.lpips
+        self.tunings = Tunings(networks, engine.devices, size, listener, self._report, requested)
         self.requested = requested  # to stop
         self.listener = listener
         self.pool = pool
         self.open: dict[Work, None] = {}  # have made steps, and are neither reported nor failed; a set in order
         self.reports: deque[tuple[Work, Future]] = deque()
 
-    def images(self, works: Iterator[Work]) -> Iterator[Image]:
+    def images(self, works: Iterator[Work]) -> Iterator[InversionImage]:
         """The faces that have steps of the inversion left."""
         for work in works:
             if self.requested():
@@ -223,23 +212,22 @@ class _Desk:
         self._snapshots(chunk, {work for work in works if work.progress.is_done or work.is_snapshot_due()})
         for work in works:
             if work.progress.is_done:
-                self._complete(work, work.progress.state, work.progress.losses)
                 del self.open[work]
+                self._complete(work, work.progress.state, work.progress.losses)
             elif work.is_checkpoint_due():
                 work.save(self.pool)
 
     def end(self) -> None:
         """Reports every face that has made steps, as if these were all that it is to have."""
-        for work in self.open:
+        for work in list(self.open):
+            del self.open[work]
             self._complete(work, work.progress.state, work.progress.losses)
 
     def save(self) -> None:
         """Checkpoints every face that has made steps."""
-        reported = {work for work, _ in self.reports}
-        works = [work for work in self.open if work not in reported]
-        for work in works:
+        for work in self.open:
             work.save(self.pool)
-        for work in works:
+        for work in self.open:
             work.wait()
 
     def collect(self, *, at_most: int) -> None:
@@ -255,30 +243,12 @@ class _Desk:
                 self.listener.pictured(progress.image.name, picture)
 
     def _complete(self, work: Work, state: InversionState, losses: LossTerms) -> None:
-        """Tunes, if that is asked for, and reports."""
-        if work.tuning is None:
-            self._report(work, state, losses, None)
+        """Reports, or tunes first, if that is asked for."""
+        if work.tuning is not None:
+            self.tunings.add(work, state, losses)
             return
-        work.wait()
-        with explain_how_to_go_on(work.run.path):
-            work.run.checkpoint(state, losses)
-
-        def on_chunk() -> None:
-            self.listener.advanced([work])
-            if self.requested() or work.is_checkpoint_due():
-                work.save_tuning()
-            if self.requested():
-                raise KeyboardInterrupt
-
-        try:
-            tuned = self.engine.tune(work, state, losses, on_chunk)
-        except FloatingPointError as error:
-            self.listener.failed(work, error)
-        else:
-            work.save_tuning()
-            self._report(work, state, losses, tuned)
-
-    def _report(self, work: Work, state: InversionState, losses: LossTerms, tuned: TuningResult | None) -> None:
-        self.reports.append((work, self.pool.submit(self.engine.finish, work, state, losses, tuned)))
         work.reached, work.progress = (state, losses), None  # which held the state of the whole batch
-        work.tuned = None  # the weights and their moments
+        self._report(work, None)
+
+    def _report(self, work: Work, tuned: TuningResult | None) -> None:
+        self.reports.append((work, self.pool.submit(self.engine.finish, work, *work.reached, tuned)))

@@ -17,7 +17,7 @@ from experiments.runs.estimate import Estimated
 from experiments.runs.folder import RunFolder
 from jaxgan.degradations import Degradation
 from jaxgan.errors import UserError
-from jaxgan.inversion_loop import Progress
+from jaxgan.loop import Progress
 from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.tuning_steps import TuningConfig, TuningState, TuningTerms
@@ -43,7 +43,8 @@ class Work:
       tuning: the settings of the tuning that follows the inversion; None for none.
       reached: state and losses that an earlier process left; None at the beginning.
       progress: reached by this process since; None until its first chunk.
-      tuned: what the tuning has reached; None before its first chunk.
+      tuning_reached: state and losses of it that an earlier process left; None at the beginning.
+      tuning_progress: reached by this process since; None until its first chunk.
       estimated: the parameters of `assumed` that were unknown; None if all are known.
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
       doubts_blur: whether the width of the blur is known roughly, so that the restoration must not rely on it.
@@ -68,21 +69,20 @@ class Work:
     method: str = "default"
     offset: jax.Array | None = None
     tuning: TuningConfig | None = None
-    tuned: tuple[TuningState, TuningTerms] | None = None
+    tuning_reached: tuple[TuningState, TuningTerms] | None = None
+    tuning_progress: Progress | None = None
     estimated: Estimated | None = None
     _writing: list[Future] = dataclasses.field(default_factory=list)
 
     @property
     def total_steps(self) -> int:
         """The number of steps done, those of the tuning among them."""
-        return self.steps + (0 if self.tuned is None else len(self.tuned[1].total))
+        return self.steps + _steps(self.tuning_reached, self.tuning_progress)
 
     @property
     def steps(self) -> int:
         """The number of steps of the inversion done."""
-        if self.progress is not None:
-            return self.progress.steps
-        return 0 if self.reached is None else len(self.reached[1].total)
+        return _steps(self.reached, self.progress)
 
     def is_snapshot_due(self) -> bool:
         """Whether the animation has a frame of this step."""
@@ -106,7 +106,7 @@ class Work:
     def save_tuning(self) -> None:
         """Writes a checkpoint of the tuning, now."""
         with explain_how_to_go_on(self.run.path):
-            self.run.checkpoint_tuning(*self.tuned)
+            self.run.checkpoint_tuning(self.tuning_progress.state, self.tuning_progress.losses)
 
     def wait(self) -> None:
         """Waits for what is being written; raises what went wrong."""
@@ -122,6 +122,12 @@ class Work:
     def _guarded(self, write: Callable, *arguments: Any) -> None:
         with explain_how_to_go_on(self.run.path):
             write(*arguments)
+
+
+def _steps(reached: tuple[Any, Any] | None, progress: Progress | None) -> int:
+    if progress is not None:
+        return progress.steps
+    return 0 if reached is None else len(reached[1].total)
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ def _works(
                 fidelity=job.completion.fidelity,
                 method=job.method,
                 tuning=job.tuning,
-                tuned=run.restore_tuning(generator, job.tuning) if resume and job.tuning is not None else None,
+                tuning_reached=run.restore_tuning(generator, job.tuning) if resume and job.tuning is not None else None,
                 reached=reached,
                 offset=offset,
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.restore.face_run import Work
 from experiments.runs import report
+from jaxgan import loop
 
 SPACES = {"w": "W", "w_plus": "W+", "w_plus_plus": "W++"}
 """Papers call the latent spaces so."""
@@ -55,13 +56,11 @@ class Progress:
 
     def advance(self, works: list[Work]) -> None:
         """Moves the bar to the steps that faces have now, and shows their mean loss."""
-        if len(works) == 1 and works[0].tuned is not None:
-            terms = works[0].tuned[1]
-            shown = {"tuning": f"{terms.total[-1]:.4f}", "LPIPS": f"{terms.perceptual[-1]:.4f}"}
-            self._bar.set_postfix(shown, refresh=False)
+        if works and works[0].tuning_progress is not None:
+            loss, distance = _mean_loss([work.tuning_progress for work in works])
+            self._bar.set_postfix({"tuning": f"{loss:.4f}", "LPIPS": f"{distance:.4f}"}, refresh=False)
         elif works:
-            loss = sum(work.progress.losses.total[-1] for work in works) / len(works)
-            distance = sum(work.progress.losses.perceptual[-1] for work in works) / len(works)
+            loss, distance = _mean_loss([work.progress for work in works])
             method = works[0].settings
             phase = method.phases[method.phase_after(works[0].steps)]
             name = report.objective_name(phase, works[0].observed.shape[0])
@@ -80,3 +79,10 @@ class Progress:
         """Writes a line above the bar."""
         if not self._quiet:
             self._bar.write(line, file=sys.stderr)
+
+
+def _mean_loss(progresses: list[loop.Progress]) -> tuple[float, float]:
+    """The last loss and the last distance, each the mean of all faces."""
+    last = [(progress.losses.total[-1], progress.losses.perceptual[-1]) for progress in progresses]
+    loss, distance = (sum(values) / len(last) for values in zip(*last, strict=True))
+    return loss, distance

@@ -71,17 +71,14 @@ def _rows(setup: Setup) -> list[Row]:
     config = setup.config("invert")
     setup.say(f"2 inversions of {config.steps} steps")
     results = inversion.invert_batch(generator, lpips, truths, Identity(), config, keys)
-    first, second = (Pivot(result.ws, result.noise) for result in results)
+    pivots = [Pivot(result.ws, result.noise) for result in results]
     of_tuning = TuningConfig(steps=round(STEPS_PER_STEP * config.steps))
     setup.say(f"2 tunings of up to {of_tuning.steps} steps")
-    tuned = [
-        tuning.tune(generator, lpips, truth, Identity(), pivot, of_tuning, key).generator
-        for truth, pivot, key in zip(truths, (first, second), keys, strict=True)
-    ]
+    tuned = tuning.tune_batch(generator, lpips, truths, Identity(), pivots, of_tuning, keys)
     rows: list[Row] = []
-    for name, networks in (("untuned", (generator, generator)), ("tuned", (tuned[0], tuned[1]))):
+    for name, networks in (("untuned", [generator, generator]), ("tuned", [result.generator for result in tuned])):
         for share in PLACES:
-            network, pivot = tuning.interpolate(networks, (first, second), share)
+            network, pivot = tuning.interpolate(networks, pivots, share)
             image = _render(network, pivot)
             distances = [metrics.compare(lpips, image, truth)["lpips"] for truth in truths]
             row = {"network": name, "share": share, "lpips_first": distances[0], "lpips_second": distances[1]}

@@ -1,4 +1,4 @@
-"""The loop of every inversion: puts images into a batch, advances them, checks them and takes out those that ended.
+"""The loop of every inversion and tuning: puts images into a batch, advances them, checks them and takes out the ended.
 
 A batch holds images of one phase of their method. An image that ends a phase waits until no other is in that phase; so
 images that began together go on together.
@@ -9,86 +9,51 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from jaxgan import optimization
-from jaxgan.batch import Batch
-from jaxgan.degradations import Degradation
+from jaxgan.batch import Batch, Program
 from jaxgan.generator import Generator
 from jaxgan.lpips import LPIPS
-from jaxgan.methods import Method
-from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
+
+Losses = Any
+"""Terms of a loss, a named tuple of arrays `[steps]` whose first is the `total`."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Image:
-    """An image to invert.
+@runtime_checkable
+class Image(Protocol):
+    """An image as the loop takes it: one to invert (`InversionImage`), or to tune for (`TuningImage`)."""
 
-    Attributes:
-      observed: what is known of it, in [-1, 1], at the generator's resolution.
-      degradation: the operator assumed to have made it.
-      method: constants of its inversion.
-      key: of its randomness.
-      prior: what is known of the network's latents.
-      reached: state and losses that an earlier run ended with; None to begin.
-      name: whatever the caller knows it by.
-      offset: added to the first w (see `uncertainty.spread_starts`); None for nothing.
-    """
+    @property
+    def reached(self) -> tuple[Any, Losses] | None:
+        """The state and the losses that an earlier run ended with; None to begin."""
 
-    observed: Float[Any, "h w 3"]
-    degradation: Degradation
-    method: Method
-    key: PRNGKeyArray
-    prior: Prior
-    reached: tuple[InversionState, LossTerms] | None = None
-    name: Any = None
-    offset: Float[Any, " w_dim"] | None = None
+    @property
+    def name(self) -> Any:
+        """Whatever the caller knows it by."""
 
     @property
     def phase(self) -> int:
         """The phase that its next step belongs to."""
-        return self.method.phase_after(self._steps + 1)
 
-    def problem(
-        self, generator: Generator, lpips: LPIPS, *, phase: int | None = None
-    ) -> tuple[Problem, PRNGKeyArray, InversionState]:
-        """What `Batch.put` takes.
+    def problem(self, generator: Generator, lpips: LPIPS) -> tuple[Any, PRNGKeyArray, Any]:
+        """Makes the problem, the key and the state that `Batch.put` takes."""
 
-        Args:
-          generator, lpips: the networks.
-          phase: the phase to begin, as if the iterate had ended all phases before it; None for that of the next step.
-        """
-        phases, wanted = self.method.phases, self.phase if phase is None else phase
-        problem = optimization.make_problem(
-            generator,
-            lpips,
-            self.observed,
-            self.degradation,
-            phases[wanted],
-            prior=self.prior,
-            first_step=self.method.first_step(wanted),
-        )
-        if self.reached is not None:
-            state, reached = self.reached[0], self.method.phase_after(self._steps)
-        else:
-            first = problem.start if self.offset is None else problem.start + self.offset
-            state, reached = optimization.initial_state(generator, first, phases[0], self.key), 0
-        for ended, begun in zip(phases[reached:wanted], phases[reached + 1 : wanted + 1], strict=True):
-            state = optimization.next_phase(generator, ended, state, begun)
-        return problem, self.key, state
+    def own(self, chunk: Losses, steps: int) -> Losses:
+        """Takes from the losses of a chunk those of the steps that it made after so many."""
 
-    @property
-    def is_done(self) -> bool:
-        """Whether an earlier run left nothing to do."""
-        return self.reached is not None and is_done(self.method, self.reached[1])
+    def ends_with(self, losses: Losses) -> bool:
+        """Whether it has nothing left to do after steps of these losses."""
 
-    @property
-    def _steps(self) -> int:
-        return 0 if self.reached is None else len(self.reached[1].total)
+    def ends_phase_with(self, losses: Losses) -> bool:
+        """Whether the next step, if there is one, belongs to another phase than the last one."""
+
+    def going_on(self, state: Any, losses: Losses) -> Image:
+        """Makes the image that goes on from here."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,14 +66,14 @@ class Progress:
       error: tells of a loss that is not finite, where the inversion ended; None if there is none.
     """
 
-    image: Image
-    losses: LossTerms
+    image: Any
+    losses: Losses
     error: FloatingPointError | None
-    _states: InversionState  # of the whole batch
+    _states: Any  # of the whole batch
     _place: int
 
     @property
-    def state(self) -> InversionState:
+    def state(self) -> Any:
         """The state after those steps, on the host."""
         return jax.tree.map(lambda leaf: np.asarray(leaf[self._place]), self._states)
 
@@ -119,18 +84,17 @@ class Progress:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has had all its steps, or has converged."""
-        return is_done(self.image.method, self.losses)
+        """Whether nothing is left to do."""
+        return self.image.ends_with(self.losses)
 
     @property
     def ends_phase(self) -> bool:
         """Whether the next step, if there is one, belongs to another phase than the last one."""
-        method = self.image.method
-        return self.steps < method.steps and method.phase_after(self.steps) != method.phase_after(self.steps + 1)
+        return self.image.ends_phase_with(self.losses)
 
-    def then(self) -> Image:
+    def then(self) -> Any:
         """Makes the image that goes on from here."""
-        return dataclasses.replace(self.image, reached=(self.state, self.losses))
+        return self.image.going_on(self.state, self.losses)
 
 
 class Chunk(NamedTuple):
@@ -156,11 +120,12 @@ def run(
     images: Iterable[Image],
     *,
     size: int,
-    chunk_steps: Callable[[list[Image]], int],
+    chunk_steps: Callable[[list[Any]], int],
+    program: Program = optimization.run_chunks,
     devices: Sequence[jax.Device] | None = None,
     on_smaller: Callable[[int, int], None] | None = None,
 ) -> Iterator[Chunk]:
-    """Inverts images, and yields after every chunk of steps how far those in the batch have come.
+    """Optimises images, and yields after every chunk of steps how far those in the batch have come.
 
     An image is in all chunks to that in which it is done or fails; then the next one takes its place. Whoever stops
     asking stops the loop, and holds in the last chunk all that was reached.
@@ -170,11 +135,12 @@ def run(
       images: taken one by one as places get free; none of them is done already.
       size: places of the batch.
       chunk_steps: length of the next chunk, from the images that take part in it.
+      program: the steps; default: those of inversions.
       devices: that share the batch; default: the first one.
       on_smaller: told that a batch of the first number of places did not fit into memory and that the loop goes on with
         the second, half of it; None: the error is raised.
     """
-    batch = Batch(generator, lpips, size, devices=devices)
+    batch = Batch(generator, lpips, size, program=program, devices=devices)
     count = 1 if devices is None else len(devices)
     upcoming = iter(images)
     waiting: deque[Image] = deque()  # have ended a phase, or have lost their places to a smaller batch
@@ -185,7 +151,7 @@ def run(
             waiting.append(image)
         if not active and waiting and (first := min(image.phase for image in waiting)) != phase:
             batch.clear()  # before the next one, whose arrays have other shapes, takes its memory
-            batch, phase = Batch(generator, lpips, batch.size, devices=devices), first
+            batch, phase = Batch(generator, lpips, batch.size, program=program, devices=devices), first
         fitting = [image for image in waiting if image.phase == phase]
         begun = dict(zip(sorted(set(range(batch.size)) - active.keys()), fitting, strict=False))
         for image in begun.values():
@@ -207,7 +173,7 @@ def run(
             waiting.extendleft(reversed([*(progress.then() for progress in active.values()), *begun.values()]))
             active = {}
             batch.clear()
-            batch = Batch(generator, lpips, half, devices=devices)
+            batch = Batch(generator, lpips, half, program=program, devices=devices)
             continue
         before = {place: progress.losses for place, progress in active.items()}
         before |= {place: image.reached[1] for place, image in begun.items() if image.reached is not None}
@@ -218,25 +184,15 @@ def run(
         active = {place: progress for place, progress in active.items() if not progress.ends_phase}
 
 
-def _advanced(image: Image, before: LossTerms | None, terms: LossTerms, batch: Batch, place: int) -> Progress:
+def _advanced(image: Image, before: Losses | None, terms: Losses, batch: Batch, place: int) -> Progress:
     """The progress of an image after a chunk, whose losses are those of the whole batch."""
     steps = 0 if before is None else len(before.total)
-    end = image.method.first_step(image.phase + 1)
-    own = jax.tree.map(lambda term: term[place, : end - steps], terms)
+    own = image.own(jax.tree.map(lambda term: term[place], terms), steps)
     losses = own if before is None else jax.tree.map(lambda *parts: np.concatenate(parts), before, own)
     return Progress(image, losses, not_finite(own, steps), batch.states, place)
 
 
-def is_done(method: Method, losses: LossTerms) -> bool:
-    """Whether an image of these losses has had all its steps, or has converged (see `InversionConfig.patience`)."""
-    steps, patience = len(losses.total), method.last.patience
-    last = method.steps if method.last.stop_after is None else min(method.steps, method.last.stop_after)
-    if steps >= last or patience is None or steps <= patience:
-        return steps >= last
-    return bool(losses.total.min() > 0.99 * losses.total[:-patience].min())
-
-
-def not_finite(losses: LossTerms, first_step: int) -> FloatingPointError | None:
+def not_finite(losses: Losses, first_step: int) -> FloatingPointError | None:
     """The error that tells of the first loss that is not a number, whose step is counted from `first_step`."""
     total = np.asarray(losses.total)
     if np.isfinite(total).all():

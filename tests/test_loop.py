@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from parity import relative_error
 
-from jaxgan import batch, inversion, inversion_loop, optimization
+from jaxgan import batch, inversion, loop, optimization
 from jaxgan.batch import Batch
 from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
-from jaxgan.inversion_loop import Image
+from jaxgan.inversion_image import InversionImage
 from jaxgan.methods import Method
 
 CONFIG = InversionConfig(steps=7, w_samples=100, keep="last")
@@ -35,13 +35,13 @@ def images(prior):
     for index, key in enumerate(jax.random.split(jax.random.key(0), 6)):
         observed = jax.random.uniform(key, (16, 16, 3), minval=-1, maxval=1)
         mask = Mask(jnp.ones((16, 16)).at[2 * index : 2 * index + 3].set(0))
-        made.append(Image(observed, mask, Method.of(CONFIG), key, prior, name=index))
+        made.append(InversionImage(observed, mask, Method.of(CONFIG), key, prior, name=index))
     return made
 
 
 def run(tiny, lpips, images, size, *, chunk_steps=3, **options):
     """The chunks, and how far each image had come when it ended."""
-    chunks = list(inversion_loop.run(tiny, lpips, images, size=size, chunk_steps=lambda _: chunk_steps, **options))
+    chunks = list(loop.run(tiny, lpips, images, size=size, chunk_steps=lambda _: chunk_steps, **options))
     ended = [progress for chunk in chunks for progress in chunk.progresses if progress.is_done or progress.error]
     assert len({progress.image.name for progress in ended}) == len(ended)  # each of them once
     return chunks, {progress.image.name: progress for progress in ended}
@@ -64,7 +64,7 @@ def test_every_image_ends_with_all_its_steps(ended, images):
 def test_progress_never_changes(tiny, lpips, images):
     """A chunk that was kept while the loop went on, and others took the places, still holds what it held."""
     seen = []
-    for chunk in inversion_loop.run(tiny, lpips, images[:3], size=2, chunk_steps=lambda _: 3):
+    for chunk in loop.run(tiny, lpips, images[:3], size=2, chunk_steps=lambda _: 3):
         states = [jax.tree.map(np.array, progress.state) for progress in chunk.progresses]
         seen += zip(chunk.progresses, states, strict=True)
     assert len({progress.image.name for progress, _ in seen}) == 3
@@ -92,7 +92,7 @@ def exhaust(monkeypatch, method: str, *, call: int, size: int) -> None:
 )
 def test_running_out_of_memory_loses_no_image_and_mixes_none(tiny, lpips, images, ended, monkeypatch, method, call):
     """Four at a time, one of which was begun before; the last two puts are those that refill places."""
-    (first,) = next(inversion_loop.run(tiny, lpips, [images[1]], size=2, chunk_steps=lambda _: 4)).progresses
+    (first,) = next(loop.run(tiny, lpips, [images[1]], size=2, chunk_steps=lambda _: 4)).progresses
     begun = dataclasses.replace(images[1], reached=(first.state, first.losses))
     exhaust(monkeypatch, method, call=call, size=4)
     told = []
@@ -135,7 +135,7 @@ def test_chunks_are_as_long_as_the_caller_says(tiny, lpips, images):
         asked.append([image.name for image in inside])
         return 5 if len(inside) == 2 else 1
 
-    chunks = inversion_loop.run(tiny, lpips, images[:2], size=2, chunk_steps=chunk_steps)
+    chunks = loop.run(tiny, lpips, images[:2], size=2, chunk_steps=chunk_steps)
     assert [chunk.progresses[0].steps for chunk in chunks] == [5, 7] and asked == [[0, 1], [0, 1]]
 
 
@@ -214,10 +214,11 @@ def test_a_converged_image_stops_early(tiny, lpips, images):
     assert len(inversion.invert(*arguments, patient, images[0].key).losses.total) == 60
 
 
-def test_patience_counts_from_the_lowest_loss():
+def test_patience_counts_from_the_lowest_loss(images):
     def is_done(*totals: float, patience: int | None = 3) -> bool:
         terms = optimization.LossTerms(*(np.array(totals, np.float32) for _ in range(4)))
-        return inversion_loop.is_done(Method.of(InversionConfig(steps=10, patience=patience)), terms)
+        method = Method.of(InversionConfig(steps=10, patience=patience))
+        return dataclasses.replace(images[0], method=method).ends_with(terms)
 
     assert not is_done(5, 4, 3, 2.9)
     assert is_done(5, 4, 3.999, 3.998, 3.997)
