@@ -11,7 +11,7 @@ from experiments.bench import gpu
 def measured(tmp_path, monkeypatch):
     """Runs the script with programs that print what they were asked; returns what it has on record."""
 
-    def run(seconds, program="import os, sys; print('{\"asked\": ' + sys.argv[3] + '}')"):
+    def run(seconds, program="import json, sys; print(json.dumps({'asked': sys.argv[2:]}))"):
         monkeypatch.setattr(gpu.sys, "argv", ["gpu", str(tmp_path / "out"), "--seconds", str(seconds)])
         fake = tmp_path / "python"
         fake.write_text(f"#!{real}\n{program}\n")
@@ -25,10 +25,12 @@ def measured(tmp_path, monkeypatch):
 
 
 def test_the_most_important_cell_comes_first(measured):
-    first, *others = measured(1000)
-    assert first["asked"]["network"] == "config-f-1024" and first["asked"]["programs"] == ["jax"]
-    assert (first["asked"]["precision"], first["asked"]["batch_size"]) == ("float16", 16)
-    assert first["asked"]["trace"].endswith("trace") and not any(row["asked"]["trace"] for row in others)
+    rows = [row["asked"] for row in measured(1000)]
+    first, *others = (json.loads(options[0]) for module, *options in rows if module == "experiments.bench.cell")
+    assert first["network"] == "config-f-1024" and first["programs"] == ["jax"]
+    assert (first["precision"], first["batch_size"]) == ("float16", 16)
+    assert first["trace"].endswith("trace") and not any(cell["trace"] for cell in others)
+    assert rows[3] == ["experiments.bench.accuracy", "float16", "tensorfloat32", "bfloat16"]
 
 
 def test_what_there_is_no_time_for_is_listed(measured):

@@ -12,7 +12,8 @@ from parity import REFERENCE, relative_error
 
 import jaxgan
 from convert import stylegan2
-from jaxgan import checkpoints, images, inversion, latents, losses, optimization, precision, start
+from experiments.bench import accuracy
+from jaxgan import checkpoints, latents, losses, optimization, precision, start
 from jaxgan.convolutions import prepare
 from jaxgan.inversion_config import InversionConfig
 
@@ -246,34 +247,25 @@ def test_an_unknown_precision_is_told(unchecked_shapes):
         InversionConfig(precision="float8")
 
 
-KEYS = 4
-
-
-def final_distances(demo, lpips, name: str) -> np.ndarray:
-    """LPIPS of what a task's defaults make of eight faces it has not seen, rendered in float32: `[KEYS, 8]`."""
-    targets = jnp.asarray(images.to_float(np.asarray(start.draw_samples(demo, samples=8, seed=2).images)))
-    config = dataclasses.replace(InversionConfig.for_task("invert"), precision=name)
-    distances = []
-    for seed in range(KEYS):
-        keys = jax.random.split(jax.random.key(seed), len(targets))
-        results = inversion.invert_batch(demo, lpips, targets, jaxgan.Identity(), config, keys)
-        found = jnp.stack([result.image for result in results])
-        distances.append(np.asarray(jax.jit(jax.vmap(lpips))(found, targets)))
-    return np.array(distances)
-
-
 @pytest.fixture(scope="module")
 def distances_in_float32(demo, lpips):
-    return final_distances(demo, lpips, "float32")
+    return accuracy.final_distances(demo, lpips, "float32")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_the_result_is_as_near_in_16_bits(demo, lpips, distances_in_float32, name):
     """Within 1 %, as far as that can be told: any change of rounding moves the mean of eight faces by 2 or 3 %."""
-    ours, expected = final_distances(demo, lpips, name), distances_in_float32
-    ratios = np.log(ours / expected)
-    error = ratios.std(ddof=1) / ratios.size**0.5
+    ours, expected = accuracy.final_distances(demo, lpips, name), distances_in_float32
+    ratio, error = accuracy.relative(ours, expected)
     print(f"\nLPIPS by key, float32: {expected.mean(1).round(4)}, {name}: {ours.mean(1).round(4)}")
-    print(f"{name}: {np.exp(ratios.mean()):.3f} times that of float32, standard error {error:.3f}")
-    assert error < 0.03 and ratios.mean() < 0.01 + 2 * error
+    print(f"{name}: {np.exp(ratio):.3f} times that of float32, standard error {error:.3f}")
+    assert error < 0.03 and ratio < 0.01 + 2 * error
+
+
+def test_ratios_and_their_error():
+    """Of 32 inversions, half of which are a tenth farther: five percent, give or take one."""
+    expected = np.full((4, 8), 0.04)
+    ours = expected * np.tile([1.0, 1.1], (4, 4))
+    ratio, error = accuracy.relative(ours, expected)
+    assert ratio == pytest.approx(np.log(1.1) / 2) and error == pytest.approx(np.log(1.1) / 2 / 31**0.5)

@@ -2,7 +2,8 @@
 
   PYTHONPATH=. python -m experiments.bench.gpu OUTPUT --seconds 360
 
-Steps at 1024x1024 pixels (configuration F, random weights), each in a process of its own. OUTPUT/results.json is
+Steps at 1024x1024 pixels (configuration F, random weights) and inversions with the embedded network, each measurement
+in a process of its own. OUTPUT/results.json is
 written after each; OUTPUT/hlo holds the optimised program, OUTPUT/trace a profile of float16 at batch 16. A measurement
 that would not end in time is not begun, and is listed as such.
 """
@@ -45,10 +46,22 @@ class Measurement:
     is_traced: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Inversions of the embedded network, which show what rounding costs; see `experiments.bench.accuracy`.
+
+    Attributes:
+      precisions: that are compared with float32.
+    """
+
+    precisions: tuple[str, ...]
+
+
 MEASUREMENTS = (
     Measurement("float16", 16, is_traced=True),
     Measurement("float16", 1),
     Measurement("tensorfloat32", 16),
+    Accuracy(("float16", "tensorfloat32", "bfloat16")),
     Measurement("float16", 16, flags="--xla_allow_excess_precision=false"),
     Measurement("float16", 16, has_warm_cache=True),  # twice the same command: are the losses the same bits?
     Measurement("float16", 16, flags="--xla_gpu_deterministic_ops=true"),
@@ -60,18 +73,24 @@ MEASUREMENTS = (
 )
 
 
-def measure(measurement: Measurement, output: Path) -> dict[str, Any]:
-    """Runs a measurement in a process of its own; returns what `cell.run` does, or the end of its error."""
+def measure(measurement: Measurement | Accuracy, output: Path) -> dict[str, Any]:
+    """Runs a measurement in a process of its own; returns what that prints, or the end of its error."""
+    environment = os.environ | {"JAX_PLATFORMS": "cuda"}
+    if isinstance(measurement, Accuracy):
+        return _run(["experiments.bench.accuracy", *measurement.precisions], environment)
     cell = Cell("config-f-1024", measurement.batch_size, measurement.precision, ("jax",), steps=20, repeats=3)
     flags = [os.environ.get("XLA_FLAGS", ""), measurement.flags]
     if measurement.is_traced:
         cell = dataclasses.replace(cell, trace=str(output / "trace"))
         flags.append(f"--xla_dump_to={output / 'hlo'} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=.*advance.*")
-    environment = os.environ | {"XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cuda"}
+    environment["XLA_FLAGS"] = " ".join(flags)
     if not measurement.flags:
         environment["JAX_COMPILATION_CACHE_DIR"] = str(output / "programs")
-    command = [sys.executable, "-m", "experiments.bench.cell", json.dumps(dataclasses.asdict(cell))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return _run(["experiments.bench.cell", json.dumps(dataclasses.asdict(cell))], environment)
+
+
+def _run(module: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-m", *module], env=environment, capture_output=True, text=True)
     if done.returncode:
         return {"error": done.stderr[-2000:]}
     return json.loads(done.stdout.splitlines()[-1])
