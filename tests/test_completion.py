@@ -27,7 +27,7 @@ def test_the_border_of_a_blurred_photograph_is_not_taken_for_a_mirror():
         "observed": observed,
         "assumed": GaussianBlur(jnp.float32(1.5), 11),
         "noise": None,
-        "doubts_blur": False,
+        "blur_doubt": 0.0,
         "fidelity": 0.0,
         "method": "default",
     }
@@ -46,9 +46,9 @@ def test_a_blur_that_is_known_roughly_makes_no_rings():
     observed = jnp.asarray(images.to_float(images.to_uint8(np.asarray(GaussianBlur(jnp.float32(1.8), 21)(truth)))))
     work = {"observed": observed, "assumed": GaussianBlur(jnp.float32(2.0), 21), "noise": None, "truth": truth}
     errors, noises = {}, {}
-    for doubts in (False, True):
-        face = SimpleNamespace(**work, doubts_blur=doubts, estimated=None, fidelity=0.0, method="default")
+    for doubt in (0.0, 0.05):
+        face = SimpleNamespace(**work, blur_doubt=doubt, fidelity=0.0, method="default")
         result = completion.complete(face, GaussianBlur(jnp.float32(1.0), 9)(truth), "")
-        errors[doubts], noises[doubts] = (float(jnp.sqrt(jnp.mean((result.image - truth) ** 2))), result.noise)
-    assert noises[True] > 2 * noises[False]
-    assert errors[True] < 0.9 * errors[False], errors
+        errors[doubt], noises[doubt] = (float(jnp.sqrt(jnp.mean((result.image - truth) ** 2))), result.noise)
+    assert noises[0.05] > 2 * noises[0.0]
+    assert errors[0.05] < 0.9 * errors[0.0], errors

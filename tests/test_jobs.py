@@ -123,6 +123,7 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
         {"image": "f.png", "seed": True, "mask_box": [0, 0, 1]},
         {"image": "g.png", "steps": 0},
         {"image": "h.png", "steps": 0},
+        '{"image": "i.png", "seed": 1, "seed": 2}',
     )
     code, stderr = call("--task", "inpaint", "--jobs", lines, "--output", tmp_path / "out")
     assert code == 2 and not (tmp_path / "out").exists()
@@ -141,6 +142,7 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
         "8: mask_box is [0, 0, 1]; expected a list of 4 of a number.",
         "8: seed is True; expected a whole number.",
         "9, 10: InversionConfig: steps must be a whole number, at least 1, got 0",
+        "11: seed stands there twice.",
     ]
     assert len(told) == len(expected)
     for line, start in zip(told, expected, strict=True):

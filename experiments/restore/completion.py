@@ -16,9 +16,6 @@ from experiments.runs.report import Restoration
 from jaxgan import linear_inverse, restoration
 from jaxgan.degradations import Compose, Degradation, GaussianBlur, Identity, Mask, MotionBlur, parts_of
 
-DOUBT, DOUBT_OF_ESTIMATE = 0.05, 0.1
-"""Shares by which the width of a blur may be wrong that a user has stated, and one that was estimated."""
-
 
 def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration | None:
     """Completes what was observed of a face.
@@ -36,9 +33,8 @@ def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration
     assumed = work.assumed if work.truth is not None else _without_border(work.assumed, work.observed.shape[0])
     spectrum = linear_inverse.default_spectrum(assumed, reconstruction.shape, network=network, method=work.method)
     made = jnp.clip(reconstruction, -1, 1)  # one that diverged is no mistake of the caller
-    if work.doubts_blur:
-        doubt = DOUBT if work.estimated is None else DOUBT_OF_ESTIMATE
-        noise = math.hypot(noise, _noise_of_doubt(work.assumed, made, doubt))
+    if work.blur_doubt:
+        noise = math.hypot(noise, _noise_of_doubt(work.assumed, made, work.blur_doubt))
     restored = jaxgan.restore(work.observed, assumed, made, spectrum=spectrum, noise=noise, fidelity=work.fidelity)
     image = jnp.asarray(restored)
     inverse = restoration.inverse_name(work.assumed, image.shape, fidelity=work.fidelity)

@@ -47,7 +47,7 @@ class Work:
       tuning_progress: reached by this process since; None until its first chunk.
       estimated: the parameters of `assumed` that were unknown; None if all are known.
       noise: standard deviation of the noise in `observed`, in 8-bit levels; None for that of rounding.
-      doubts_blur: whether the width of the blur is known roughly, so that the restoration must not rely on it.
+      blur_doubt: the share by which the width of the blur may be wrong, so that the restoration does not rely on it.
       fidelity: of the restoration, see `jaxgan.restore`.
       method: the name of the inversion, by which the restoration finds what it knows of its errors.
       offset: added to the first w, `[w_dim]`; None for nothing.
@@ -64,7 +64,7 @@ class Work:
     reached: tuple[InversionState, LossTerms] | None = None
     progress: Progress | None = None
     noise: float | None = None
-    doubts_blur: bool = False
+    blur_doubt: float = 0.0
     fidelity: float = 0.0
     method: str = "default"
     offset: jax.Array | None = None

@@ -216,9 +216,11 @@ def _read(path: Path, options: InvertOptions, device_count: int) -> list[tuple[P
 def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, InvertOptions, list[str]]:
     """The photograph of a line, its options, and what is wrong with them."""
     try:
-        job = json.loads(line)
-    except ValueError as error:
+        job = json.loads(line, object_pairs_hook=_once_each)
+    except json.JSONDecodeError as error:
         return folder, options, [f"it is no JSON: {error}."]
+    except ValueError as error:
+        return folder, options, [str(error)]
     if not isinstance(job, dict) or not isinstance(job.get("image"), str):
         return folder, options, ['expected an object with "image", the name of a file.']
     image = folder / job.pop("image")
@@ -238,6 +240,14 @@ def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, I
         known = ", ".join(("image", *(name for names in OF_ONE_JOB.values() for name in names)))
         problems.append(f"{', '.join(sorted(job))}: no option of a job; known are {known}.")
     return image, dataclasses.replace(options, **changed), problems
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these names and values; of two values of a name JSON keeps the last, which nobody would notice."""
+    twice = {name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1}
+    if twice:
+        raise ValueError(f"{', '.join(sorted(twice))} stands there twice.")
+    return dict(pairs)
 
 
 def _numbers(lines: list[int]) -> str:

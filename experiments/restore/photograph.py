@@ -28,6 +28,9 @@ from jaxgan.inversion_config import InversionConfig
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.photos import photo_files
 
+DOUBT, DOUBT_OF_ESTIMATE = 0.05, 0.1
+"""Shares by which the width of a blur may be wrong that a user has stated, and one that was estimated."""
+
 
 class ClaimedFace(NamedTuple):
     """A face and its folders.
@@ -161,7 +164,7 @@ def _works(
                 snapshot_every=job.snapshot_every,
                 checkpoint_seconds=job.checkpoint_seconds,
                 noise=face.crop.noise if job.completion.noise is None else job.completion.noise,
-                doubts_blur=job.completion.noise is None and (job.damage.already_degraded or bool(job.damage.blind)),
+                blur_doubt=_blur_doubt(job),
                 fidelity=job.completion.fidelity,
                 method=job.method,
                 tuning=job.tuning,
@@ -169,6 +172,15 @@ def _works(
                 reached=reached,
                 offset=offset,
             )
+
+
+def _blur_doubt(job: Job) -> float:
+    """The share by which the width of the blur may be wrong; stated noise says that it is right."""
+    if job.completion.noise is not None:
+        return 0.0
+    if {"sigma", "length"} & set(job.damage.blind):
+        return DOUBT_OF_ESTIMATE
+    return DOUBT if job.damage.already_degraded else 0.0
 
 
 def _spread(job: Job, face: int, generator: Generator) -> list[tuple[jax.Array, jax.Array | None]]:
