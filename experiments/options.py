@@ -101,7 +101,7 @@ class Completion:
 
     fidelity: float = 0.0
     """All but colorize, dejpeg: from 0, which looks best, to 1, which has the least squared error and less detail."""
-    noise: Annotated[float | None, default("estimated for deblur with --already-degraded, else of rounding")] = None
+    noise: Annotated[float | None, default("0.8 for deblur, estimated if --already-degraded; else of rounding")] = None
     """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels.
 
     What is estimated makes room for a blur that is 5 % wider or narrower than it is said to be."""

@@ -41,6 +41,9 @@ from jaxgan.spectra import Spectrum
 ROUNDING = 1 / 255 / math.sqrt(12)
 """Standard deviation of what rounding to 8 bits adds, in units of the range [0, 1]."""
 
+GRAIN = 0.75 / 255
+"""Standard deviation of what a blur is assumed to have left besides, at a fidelity of 0 (see `default_noise`)."""
+
 ALONE = (Identity, Mask, Grayscale)
 """Linear degradations that are inverted without a spectrum, if they stand by themselves."""
 
@@ -78,7 +81,7 @@ def restore(
       spectrum: of the reconstruction's error, for blurs and other linear degradations, and for masks at a fidelity
         above 0; by default the embedded network's, of the task that is nearest to the degradation.
       noise: standard deviation of white noise in the observation, in units of the range [0, 1] (8-bit levels over
-        255); by default `ROUNDING`.
+        255); by default `default_noise`.
       fidelity: 0 looks best, 1 has the least squared error and less detail; grey pictures have no such choice.
     Returns:
       The restoration in [-1, 1].
@@ -93,7 +96,7 @@ def restore(
     check_image(np.nan_to_num(np.asarray(observed)), "observed")  # NaN may mark what was not observed
     if observed.shape != reconstruction.shape:
         raise ValueError(f"observed has shape {observed.shape}, reconstruction {reconstruction.shape}; expected equal")
-    noise = ROUNDING if noise is None else noise
+    noise = default_noise(degradation, fidelity) if noise is None else noise
     if not 0 <= noise < math.inf or not 0 <= fidelity <= 1:
         raise ValueError(f"noise is {noise}, fidelity {fidelity}; expected 0 or more, and a number from 0 to 1")
     x = np.clip(np.asarray(reconstruction, np.float64), -1, 1)
@@ -102,6 +105,16 @@ def restore(
     if not np.isfinite(completed).all():
         raise ValueError("the restoration is not finite; a parameter of the degradation, or the observation, is not.")
     return np.clip(completed, -1, 1).astype(np.float32)
+
+
+def default_noise(degradation: Degradation, fidelity: float = 0.0) -> float:
+    """Tells the noise that `restore` assumes where none is stated, in units of the range [0, 1].
+
+    It is that of rounding. A blur is undone as if it had left a little more: the last detail that an observation tells
+    lowers the squared error, which a fidelity of 1 asks for, but comes with grain and ripples, which look worse.
+    """
+    is_blurred = any(isinstance(part, (GaussianBlur, MotionBlur)) for part in parts_of(degradation))
+    return math.hypot(ROUNDING, (1 - fidelity) * GRAIN) if is_blurred else ROUNDING
 
 
 def has_inverse(degradation: Degradation, shape: tuple[int, int, int]) -> bool:

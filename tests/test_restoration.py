@@ -1,6 +1,7 @@
 """Restoration: its properties for every kind of degradation, and its numbers against dense solutions."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from jaxgan.degradations import (
     ShotNoise,
     pytree,
 )
-from jaxgan.restoration import ROUNDING, Knowledge, complete, has_inverse
+from jaxgan.restoration import GRAIN, ROUNDING, Knowledge, complete, default_noise, has_inverse
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 SIZE = 16
@@ -411,3 +412,17 @@ def test_what_is_not_finite_is_refused(blur):
         jaxgan.restore(jnp.zeros((16, 16, 3)), blur, jnp.full((16, 16, 3), 0.5))
     with pytest.raises(ValueError, match="not finite"):
         jaxgan.restore(jnp.full((16, 16, 3), jnp.nan), Identity(), jnp.zeros((16, 16, 3)))
+
+
+def test_a_blur_is_undone_as_if_it_had_left_a_little_more_noise():
+    """Unless the least squared error is asked for, or the noise is stated."""
+    more, holes = math.hypot(ROUNDING, GRAIN), Mask(HOLE)
+    assert default_noise(BLUR) == default_noise(Compose((BLUR, holes))) == more
+    assert default_noise(BLUR, 1.0) == default_noise(holes) == default_noise(POOLING) == ROUNDING
+    observed = in_8_bits(degrade(BLUR, TRUTHS[0].astype(np.float32)))
+    of_noise = [
+        restoration.restore(observed, BLUR, RECONSTRUCTIONS[0], spectrum=SPECTRUM, noise=noise)
+        for noise in (None, more, ROUNDING)
+    ]
+    np.testing.assert_array_equal(of_noise[0], of_noise[1])
+    assert abs(of_noise[0] - of_noise[2]).max() > 1 / 255

@@ -29,7 +29,7 @@ def complete(work: Work, reconstruction: jax.Array, network: str) -> Restoration
     """
     if isinstance(work.assumed, Identity):
         return None
-    noise = restoration.ROUNDING if work.noise is None else work.noise / 255
+    noise = restoration.default_noise(work.assumed, work.fidelity) if work.noise is None else work.noise / 255
     assumed = work.assumed if work.truth is not None else _without_border(work.assumed, work.observed.shape[0])
     spectrum = linear_inverse.default_spectrum(assumed, reconstruction.shape, network=network, method=work.method)
     made = jnp.clip(reconstruction, -1, 1)  # one that diverged is no mistake of the caller
