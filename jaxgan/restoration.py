@@ -94,8 +94,10 @@ def restore(
     """
     check_image(reconstruction, "reconstruction")
     check_image(np.nan_to_num(np.asarray(observed)), "observed")  # NaN may mark what was not observed
-    if observed.shape != reconstruction.shape:
-        raise ValueError(f"observed has shape {observed.shape}, reconstruction {reconstruction.shape}; expected equal")
+    if observed.shape != reconstruction.shape or observed.shape[2:] != (3,):
+        raise ValueError(
+            f"observed has shape {observed.shape}, reconstruction {reconstruction.shape}; expected [H, W, 3] twice"
+        )
     noise = default_noise(degradation, fidelity) if noise is None else noise
     if not 0 <= noise < math.inf or not 0 <= fidelity <= 1:
         raise ValueError(f"noise is {noise}, fidelity {fidelity}; expected 0 or more, and a number from 0 to 1")

@@ -390,6 +390,8 @@ def test_wrong_arguments_are_told():
     image = TRUTHS[0]
     with pytest.raises(ValueError, match=r"observed has shape \(16, 16, 3\), reconstruction \(8, 16, 3\)"):
         jaxgan.restore(image, Identity(), image[:8])
+    with pytest.raises(ValueError, match=r"observed has shape \(16, 3\), .* expected \[H, W, 3\] twice"):
+        jaxgan.restore(image[0], Identity(), image[0])
     for options in ({"noise": -1.0}, {"noise": np.nan}, {"fidelity": 1.5}):
         with pytest.raises(ValueError, match="expected 0 or more, and a number from 0 to 1"):
             jaxgan.restore(image, Identity(), image, **options)

@@ -75,7 +75,16 @@ class JPEG(CompleteObservation):
 
     @classmethod
     def of_quality(cls, quality: int, *, factor: int = 1, subsampling: tuple[int, int] = (2, 2)) -> JPEG:
-        """The compression of Pillow and libjpeg at a quality from 1 to 100."""
+        """The compression of Pillow and libjpeg.
+
+        Args:
+          quality: from 1 to 100.
+          factor, subsampling: see the attributes.
+        Raises:
+          ValueError: no such quality or factor.
+        """
+        if factor < 1:
+            raise ValueError(f"factor is {factor}; expected 1 or more")
         luminance, chrominance = tables(quality)
         return cls(jnp.asarray(luminance), jnp.asarray(chrominance), jnp.int32(factor), subsampling)
 
