@@ -35,6 +35,7 @@ Name = Literal[
     "latent-space",
     "fewer-steps",
     "restoration",
+    "noise",
     "interpolation",
     "uncertainty",
     "blind",

@@ -199,6 +199,7 @@ def test_a_signal_keeps_the_sweeps_that_are_done_and_says_how_to_go_on(
         "latent-space",
         "fewer-steps",
         "restoration",
+        "noise",
         "uncertainty",
         "blind",
         "settings",
