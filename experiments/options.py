@@ -101,10 +101,10 @@ class Completion:
 
     fidelity: float = 0.0
     """All but colorize, dejpeg: from 0, which looks best, to 1, which has the least squared error and less detail."""
-    noise: Annotated[float | None, default("0.8 for deblur, estimated if --already-degraded; else of rounding")] = None
+    noise: Annotated[float | None, default("0.8 for deblur, else 0.3; estimated with --already-degraded")] = None
     """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels.
 
-    What is estimated makes room for a blur that is 5 % wider or narrower than it is said to be."""
+    Unless it is given, room is made for a blur that is not as wide as was said (5 %) or estimated (10 %)."""
 
 
 @dataclasses.dataclass(frozen=True)

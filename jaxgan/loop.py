@@ -63,7 +63,7 @@ class Progress:
     Attributes:
       image: the image.
       losses: of all its steps so far, each `[steps]`, on the host.
-      error: tells of a loss that is not finite, where the inversion ended; None if there is none.
+      error: tells of a loss that is not finite, where the image ended; None if there is none.
     """
 
     image: Any
@@ -109,7 +109,7 @@ class Chunk(NamedTuple):
     batch: Batch
 
     def render(self) -> list[Float[np.ndarray, "h w 3"]]:
-        """The image that each of them is now; ask before the next chunk."""
+        """The image that each of them is now, of inversions; ask before the next chunk."""
         pictures = self.batch.render()
         return [pictures[progress._place] for progress in self.progresses]
 

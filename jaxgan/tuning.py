@@ -103,15 +103,20 @@ def tune_batch(
     Returns:
       A result per image, each with the steps that it needed.
     Raises:
-      ValueError: the observations do not fit the generator, or `chunk_steps` is out of range.
+      ValueError: the observations do not fit the generator, or the arguments each other; or a number is out of range.
       FloatingPointError: the loss of an image is not finite; the message names the image and the step.
     """
+    counts = {len(observed), len(pivots), len(keys), *(len(leaf) for leaf in jax.tree.leaves(degradations))}
+    if len(counts) > 1:
+        raise ValueError(f"expected as many images, degradations, pivots and keys, got {sorted(counts)}.")
+    if len({pivot.ws.shape for pivot in pivots}) > 1:
+        raise ValueError(f"expected pivots of one latent space, got {sorted({pivot.ws.shape for pivot in pivots})}.")
     upcoming = [
         TuningImage(observed[n], jax.tree.map(lambda leaf, n=n: leaf[n], degradations), pivot, config, keys[n], name=n)
         for n, pivot in enumerate(pivots)
     ]
-    size = min(size or at_once(jax.devices()[:1], len(upcoming)), len(upcoming))
-    return _tune(generator, lpips, upcoming, size=size, chunk_steps=chunk_steps)
+    size = at_once(jax.devices()[:1], len(upcoming)) if size is None else min(size, len(upcoming))
+    return [] if not upcoming else _tune(generator, lpips, upcoming, size=size, chunk_steps=chunk_steps)
 
 
 def at_once(devices: Sequence[jax.Device], count: int) -> int:

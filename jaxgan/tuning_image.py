@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
@@ -45,6 +46,7 @@ class TuningImage:
         """Makes the problem, the key and the state that `Batch.put` takes."""
         target = tuning_steps.make_target(lpips, self.observed, self.degradation, size=self.config.feature_size)
         state = tuning_steps.initial_state(generator, self.config) if self.reached is None else self.reached[0]
+        state = state._replace(is_done=jnp.bool_(False))  # another `stop_at` may have ended it before
         return TuningProblem(self.degradation, target, self.pivot, self.config), self.key, state
 
     @property

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -58,7 +59,7 @@ class TuningConfig:
     def __post_init__(self):
         problems = []
         for name in ("steps", "feature_size"):
-            if getattr(self, name) < 1 or getattr(self, name) % 1:
+            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < 1:
                 problems.append(f"{name} must be a whole number of 1 or more, got {getattr(self, name)}")
         for name in ("learning_rate", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:
@@ -66,6 +67,9 @@ class TuningConfig:
         for name in ("stop_at", "locality_weight", "locality_distance"):
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("adam_b1", "adam_b2"):
+            if not 0 <= getattr(self, name) < 1:
+                problems.append(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if problems:
             raise ValueError("TuningConfig: " + "; ".join(problems))
 

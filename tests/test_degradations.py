@@ -150,12 +150,6 @@ def test_a_motion_runs_counter_clockwise_from_the_x_axis():
     np.testing.assert_allclose(MotionBlur.of(5.0, 20.0)(jnp.full((16, 16, 3), 0.3)), 0.3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("length", "longest"), [(-3.0, None), (5.0, 4.0)])
-def test_a_path_that_is_none_or_has_no_room_is_told(length, longest):
-    with pytest.raises(ValueError, match=f"length is {length}, longest {longest}; expected 0 or more"):
-        MotionBlur.of(length, 0.0, longest=longest)
-
-
 @pytest.mark.parametrize("parameter", ["length", "angle"])
 def test_the_gradients_of_a_motion_are_those_of_finite_differences(parameter):
     image, weights, motion = picture(1, 20, 24), picture(2, 20, 24), MotionBlur.of(6.0, 30.0)

@@ -124,6 +124,7 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
         {"image": "g.png", "steps": 0},
         {"image": "h.png", "steps": 0},
         '{"image": "i.png", "seed": 1, "seed": 2}',
+        200_000 * "[",
     )
     code, stderr = call("--task", "inpaint", "--jobs", lines, "--output", tmp_path / "out")
     assert code == 2 and not (tmp_path / "out").exists()
@@ -142,7 +143,8 @@ def test_all_wrong_lines_are_listed_with_their_numbers_before_any_work(tmp_path)
         "8: mask_box is [0, 0, 1]; expected a list of 4 of a number.",
         "8: seed is True; expected a whole number.",
         "9, 10: InversionConfig: steps must be a whole number, at least 1, got 0",
-        "11: seed stands there twice.",
+        "11: it cannot be read: seed given twice.",
+        "12: it cannot be read: maximum recursion depth exceeded",
     ]
     assert len(told) == len(expected)
     for line, start in zip(told, expected, strict=True):

@@ -62,13 +62,21 @@ def measure(precisions: Sequence[str]) -> dict[str, Any]:
 
     Returns:
       `device` and, for each precision, `distances` (LPIPS by key, the mean of all faces); for all but float32 the
-      `ratio` to it and the ratio's `standard_error`.
+      `ratio` to it and the `standard_error` of its logarithm, or the `error` that ended its inversions.
+    Raises:
+      ValueError: there is no such precision.
     """
+    for precision in precisions:
+        InversionConfig(precision=precision)
     generator, lpips = jaxgan.load_generator("demo"), jaxgan.load_lpips()
     expected = final_distances(generator, lpips, "float32")
     rows: dict[str, Any] = {"device": jax.devices()[0].device_kind, "float32": {"distances": _means(expected)}}
     for precision in precisions:
-        ours = final_distances(generator, lpips, precision)
+        try:
+            ours = final_distances(generator, lpips, precision)
+        except FloatingPointError as error:
+            rows[precision] = {"error": str(error)}
+            continue
         logarithm, error = relative(ours, expected)
         rows[precision] = {"distances": _means(ours), "ratio": float(np.exp(logarithm)), "standard_error": error}
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -15,10 +16,10 @@ import numpy as np
 
 from experiments import interrupts
 from experiments.restore import completion, degrade
-from experiments.restore.face_run import Work, explain_how_to_go_on
+from experiments.restore.face_run import CannotGoOn, Work, explain_how_to_go_on
 from experiments.restore.tunings import Tunings
 from experiments.runs import estimate, report
-from jaxgan import inversion, loop, optimization
+from jaxgan import inversion, loop, optimization, tuning
 from jaxgan.batch import Batch
 from jaxgan.generator import Generator
 from jaxgan.inversion_config import InversionConfig
@@ -26,7 +27,7 @@ from jaxgan.inversion_image import InversionImage
 from jaxgan.loop import Chunk
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import InversionState, LossTerms, Prior
-from jaxgan.tuning import TuningResult
+from jaxgan.tuning_image import TuningImage
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
@@ -63,16 +64,15 @@ class Engine:
         last = len(work.settings.phases) - 1
         return batch.bytes_needed(*self.image(work).problem(self.generator, self.lpips, phase=last))
 
-    def finish(
-        self, work: Work, state: InversionState, losses: LossTerms, tuned: TuningResult | None
-    ) -> dict[str, Any]:
-        """Writes everything into a face's folder; returns the metrics."""
+    def finish(self, work: Work, state: InversionState, losses: LossTerms, ended: TuningImage | None) -> dict[str, Any]:
+        """Writes everything into a face's folder, also of the tuning if that has ended; returns the metrics."""
         work.wait()
         with explain_how_to_go_on(work.run.path), _REPORT:
             work.run.checkpoint(state, losses)
             result = inversion.result_of(self.generator, work.settings, state, losses)
             again = functools.partial(degrade.apply, work.assumed)
             complete = functools.partial(completion.complete, work, network=self.generator.config.source_sha256)
+            tuned = None if ended is None else tuning.result_of(self.generator, ended)
             metrics = report.write(
                 work.run,
                 truth=work.truth,
@@ -152,7 +152,7 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
         try:
             for chunk in chunks:
                 desk.take(chunk)
-                desk.collect(at_most=2 * size)
+                desk.collect(at_most=2 * size)  # also what was written meanwhile
                 if requested():
                     break
                 if listener.wants_end():
@@ -162,6 +162,10 @@ def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener)
                 desk.tunings.finish()
         except KeyboardInterrupt:  # asked for before a face began, or for the second time
             pass
+        except CannotGoOn:
+            with contextlib.suppress(CannotGoOn):  # that folder, again
+                desk.save()
+            raise
         if requested():
             desk.save()
         desk.collect(at_most=0)
@@ -179,6 +183,7 @@ class _Desk:
         size: int,
     ):
         self.engine = engine
+        self.size = size
         networks = engine.generator, engine.lpips
         self.tunings = Tunings(networks, engine.devices, size, listener, self._report, requested)
         self.requested = requested  # to stop
@@ -195,6 +200,7 @@ class _Desk:
             image = self.engine.image(work)
             if image.is_done:
                 self._complete(work, *work.reached)  # it was stopped in its tuning, or killed in its report
+                self.tunings.run_full()
             else:
                 yield image
 
@@ -212,15 +218,14 @@ class _Desk:
         self._snapshots(chunk, {work for work in works if work.progress.is_done or work.is_snapshot_due()})
         for work in works:
             if work.progress.is_done:
-                del self.open[work]
                 self._complete(work, work.progress.state, work.progress.losses)
             elif work.is_checkpoint_due():
                 work.save(self.pool)
+        self.tunings.run_full()
 
     def end(self) -> None:
         """Reports every face that has made steps, as if these were all that it is to have."""
         for work in list(self.open):
-            del self.open[work]
             self._complete(work, work.progress.state, work.progress.losses)
 
     def save(self) -> None:
@@ -243,12 +248,14 @@ class _Desk:
                 self.listener.pictured(progress.image.name, picture)
 
     def _complete(self, work: Work, state: InversionState, losses: LossTerms) -> None:
-        """Reports, or tunes first, if that is asked for."""
+        """Reports, or lets a face wait for its tuning, if that is asked for."""
         if work.tuning is not None:
-            self.tunings.add(work, state, losses)
-            return
+            self.tunings.add(work, state, losses)  # which saves it, before it is forgotten here
+        self.open.pop(work, None)
         work.reached, work.progress = (state, losses), None  # which held the state of the whole batch
-        self._report(work, None)
+        if work.tuning is None:
+            self._report(work, None)
 
-    def _report(self, work: Work, tuned: TuningResult | None) -> None:
+    def _report(self, work: Work, tuned: TuningImage | None) -> None:
         self.reports.append((work, self.pool.submit(self.engine.finish, work, *work.reached, tuned)))
+        self.collect(at_most=2 * self.size)

@@ -219,8 +219,8 @@ def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, I
         job = json.loads(line, object_pairs_hook=_once_each)
     except json.JSONDecodeError as error:
         return folder, options, [f"it is no JSON: {error}."]
-    except ValueError as error:
-        return folder, options, [str(error)]
+    except (ValueError, RecursionError) as error:
+        return folder, options, [f"it cannot be read: {error}."]
     if not isinstance(job, dict) or not isinstance(job.get("image"), str):
         return folder, options, ['expected an object with "image", the name of a file.']
     image = folder / job.pop("image")
@@ -246,7 +246,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these names and values; of two values of a name JSON keeps the last, which nobody would notice."""
     twice = {name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1}
     if twice:
-        raise ValueError(f"{', '.join(sorted(twice))} stands there twice.")
+        raise ValueError(f"{', '.join(sorted(twice))} given twice")
     return dict(pairs)
 
 

@@ -13,8 +13,8 @@ from jaxgan.degradations import without_draws
 from jaxgan.generator import Generator
 from jaxgan.lpips import LPIPS
 from jaxgan.optimization import InversionState, LossTerms
-from jaxgan.tuning import Pivot, TuningResult
 from jaxgan.tuning_image import TuningImage
+from jaxgan.tuning_steps import Pivot
 
 OF_TUNING = 0xFFFF_FFFE
 """The key of a face with this number in it is that of its tuning; the steps of the loop have smaller numbers."""
@@ -36,7 +36,7 @@ class Listener(Protocol):
 
 
 class Tunings:
-    """Faces that wait for their tuning, which begins when they fill a batch, or when `finish` asks for it."""
+    """Faces that wait for their tuning: until they fill a batch, or no other comes."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Tunings:
         devices: tuple[jax.Device, ...],
         size: int,
         listener: Listener,
-        report: Callable[[Work, TuningResult], None],
+        report: Callable[[Work, TuningImage], None],
         requested: Callable[[], bool],
     ):
         """Begins without a face.
@@ -54,7 +54,7 @@ class Tunings:
           devices: share a batch.
           size: the faces of a batch, halved when memory runs out; a CPU takes one.
           listener: told of everything.
-          report: called with each face and its result.
+          report: called with each face whose tuning has ended.
           requested: whether to stop.
         """
         self._networks = networks
@@ -69,14 +69,15 @@ class Tunings:
         """Takes a face whose inversion ended in a state, and saves that.
 
         Raises:
-          CannotGoOn: a folder cannot be written.
-          KeyboardInterrupt: asked for while faces were tuned; what was reached is saved.
+          CannotGoOn: its folder cannot be written.
         """
         work.wait()
         with explain_how_to_go_on(work.run.path):
             work.run.checkpoint(state, losses)
-        work.reached, work.progress = (state, losses), None
         self._waiting.append(work)
+
+    def run_full(self) -> None:
+        """Tunes for the faces that wait if they fill a batch; see `finish`."""
         if len(self._waiting) >= self._size:
             self.finish()
 
@@ -84,7 +85,8 @@ class Tunings:
         """Tunes for all faces that wait.
 
         Raises:
-          CannotGoOn, KeyboardInterrupt: see `add`.
+          CannotGoOn: a folder cannot be written.
+          KeyboardInterrupt: asked for meanwhile; what was reached is saved.
         """
         works, self._waiting = self._waiting, []
         images = [self._image(work) for work in works]
@@ -123,7 +125,7 @@ class Tunings:
 
     def _end(self, image: TuningImage) -> None:
         image.name.tuning_reached = image.name.tuning_progress = None  # the weights and their moments
-        self._report(image.name, tuning.result_of(self._networks[0], image))
+        self._report(image.name, image)
 
     def _image(self, work: Work) -> TuningImage:
         """A face as the library's loop takes it."""

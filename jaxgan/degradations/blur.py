@@ -82,11 +82,7 @@ class MotionBlur(CompleteObservation):
         Args:
           length, angle: as the attributes.
           longest: makes room for paths of that length, which may then share a batch; by default that of this one.
-        Raises:
-          ValueError: the length is negative, or longer than the longest.
         """
-        if not 0 <= length <= (length if longest is None else longest):
-            raise ValueError(f"length is {length}, longest {longest}; expected 0 or more, and no more than the longest")
         kernel_size = 2 * math.ceil((length if longest is None else longest) / 2 + 1.5) + 1
         return cls(jnp.float32(length), jnp.float32(angle), kernel_size)
 

@@ -81,10 +81,8 @@ class JPEG(CompleteObservation):
           quality: from 1 to 100.
           factor, subsampling: see the attributes.
         Raises:
-          ValueError: no such quality or factor.
+          ValueError: no such quality.
         """
-        if factor < 1:
-            raise ValueError(f"factor is {factor}; expected 1 or more")
         luminance, chrominance = tables(quality)
         return cls(jnp.asarray(luminance), jnp.asarray(chrominance), jnp.int32(factor), subsampling)
 
