@@ -103,7 +103,6 @@ class Completion:
     """All but colorize, dejpeg: from 0, which looks best, to 1, which has the least squared error and less detail."""
     noise: Annotated[float | None, default("0.8 for deblur, else 0.3; estimated with --already-degraded")] = None
     """deblur, upsample, own, inpaint with --fidelity: standard deviation of the noise in the face, in 8-bit levels.
-
     Unless it is given, room is made for a blur that is not as wide as was said (5 %) or estimated (10 %)."""
 
 

@@ -14,6 +14,7 @@ import pytest
 from experiments.restore import batch_loop
 from experiments.restore.batch_loop import Engine
 from experiments.restore.face_run import Work
+from experiments.restore.tunings import Tunings
 from experiments.runs.folder import RunFolder
 from jaxgan import images, optimization
 from jaxgan.batch import Batch
@@ -21,6 +22,7 @@ from jaxgan.degradations import Mask
 from jaxgan.inversion_config import InversionConfig
 from jaxgan.methods import Method
 from jaxgan.photos import photo_files
+from jaxgan.tuning_steps import TuningConfig
 
 CONFIG = InversionConfig(steps=11, w_samples=100)
 METHOD = Method.of(CONFIG)
@@ -200,3 +202,15 @@ def test_faces_without_memory_are_saved_too(engine, tmp_path, monkeypatch):
         batch_loop.invert(engine, iter(works(engine, tmp_path)), 2, listener)
     assert calls == [2, 2, 1] and "does not fit into memory; going on with 1" in listener.lines[0]
     assert [work.steps for work in works(engine, tmp_path, resume=True)] == [8, 4, 0]
+
+
+def test_all_faces_that_ended_are_saved_before_one_is_tuned(engine, tmp_path, monkeypatch):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tunings, "finish", stop)
+    made = works(engine, tmp_path)
+    for work in made:
+        work.tuning = TuningConfig()
+    batch_loop.invert(engine, iter(made[:2]), 2, Listener())
+    assert [work.steps for work in works(engine, tmp_path, resume=True)] == [11, 11, 0]

@@ -100,6 +100,8 @@ def test_it_stops_where_it_was_asked_to(tiny, lpips, case, whole):
     last = jax.tree.map(np.asarray, stopped.state.weights)
     again = tune(tiny, lpips, *case, reached, KEY, resume_from=(stopped.state, stopped.losses))
     jax.tree.map(np.testing.assert_array_equal, again.state.weights, last)
+    nearer = tune(tiny, lpips, *case, CONFIG, KEY, resume_from=(stopped.state, stopped.losses))
+    assert len(nearer.losses.total) == 6 and (nearer.losses.total > 0).all()
 
 
 def test_a_tuning_continued_from_any_chunk_ends_bit_identically(tiny, lpips, case, whole, tmp_path):
@@ -129,6 +131,26 @@ def test_a_batch_tunes_a_network_for_each_image(tiny, lpips, case, whole, size):
     assert len(second.losses.total) == 1
     before, after = (checkpoints.network_arrays(one) for one in (tiny, second.generator))
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_what_does_not_belong_together_is_told(tiny, lpips, case, unchecked_shapes):
+    observed, mask, pivot = case
+    masks, keys = Mask(jnp.stack([mask.mask] * 2)), jnp.stack([KEY, KEY])
+    several = jnp.stack([observed, observed])
+    assert tuning.tune_batch(tiny, lpips, several[:0], Mask(masks.mask[:0]), [], CONFIG, keys[:0]) == []
+    for faces, of_faces, pivots, of_keys in (
+        (several, masks, [pivot] * 3, keys),
+        (several[:1], masks, [pivot] * 2, keys),
+        (several, Mask(masks.mask[:1]), [pivot] * 2, keys),
+        (several, masks, [pivot] * 2, keys[:1]),
+    ):
+        with pytest.raises(ValueError, match=r"as many images, degradations, pivots and keys, got \[[123], [123]\]"):
+            tuning.tune_batch(tiny, lpips, faces, of_faces, pivots, CONFIG, of_keys)
+    larger = Pivot(latents.extend(pivot.ws, (6, 16, 8)), pivot.noise)
+    with pytest.raises(ValueError, match=r"pivots of one latent space, got \[\(6, 8\), \(6, 16, 8\)\]"):
+        tuning.tune_batch(tiny, lpips, several, masks, [pivot, larger], CONFIG, keys)
+    with pytest.raises(ValueError, match="steps must be a whole .* got 30.0; adam_b1 must be .* below 1, got 1.0"):
+        TuningConfig(steps=30.0, adam_b1=1.0)
 
 
 def test_the_tuned_folder_loads_and_names_its_pivot(tiny, whole, tmp_path):
