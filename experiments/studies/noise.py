@@ -40,6 +40,9 @@ def study(setup: Setup) -> Findings:
             figures.show(place, row["picture"], f"{row['noise']:g}", "" if place is not strip[0] else name)
     perceptual.set(xlabel="assumed noise (8-bit levels)", ylabel=f"{setup.lpips_name} to the truth", xscale="log")
     pixels.set(xlabel="assumed noise (8-bit levels)", ylabel="PSNR to the truth (dB)", xscale="log")
+    for axes in (perceptual, pixels):
+        axes.set_xticks(LEVELS, LEVELS)
+        axes.minorticks_off()
     perceptual.legend(fontsize=8)
     return Findings(rows, figure, _table(setup, rows))
 
