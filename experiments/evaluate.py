@@ -30,7 +30,7 @@ class EvaluateOptions:
     output: Path = Path("outputs/evaluation")
     """Folder to write; rows of an earlier run with the same settings are kept."""
     task: tuple[DamageName, ...] = ("invert", "inpaint", "deblur", "colorize")
-    """Tasks to evaluate: these, upsample, denoise and dejpeg; a box in a face's middle, and a severe-blur."""
+    """Damages to evaluate: those of the tasks, a box in a face's middle, and a severe blur (sigma 6 at 128 pixels)."""
     method: tuple[ComparedMethod, ...] = ("default", "projector", "classical")
     """This project's loop, the projector of StyleGAN2, robust, tuned (after this project's loop), or scikit-image's."""
     tune_steps: int = 350
@@ -49,9 +49,10 @@ class EvaluateOptions:
     """Folder written by `python -m convert stylegan2`, or `demo`."""
     seed: int = 0
     """First seed of the noise maps and of the jitter; also that of the brush strokes."""
-    loop: Annotated[LoopOptions, in_group("optimisation", "How the methods default and tuned search.")] = (
-        dataclasses.field(default_factory=LoopOptions)
-    )
+    loop: Annotated[
+        LoopOptions,
+        in_group("optimisation", "How default and tuned search; robust takes --steps and --precision, too."),
+    ] = dataclasses.field(default_factory=LoopOptions)
     fidelity: float = 0.0
     """Fidelity of the restorations: 0 looks best, 1 has the least squared error."""
     write_spectrum: Annotated[Path | None, default("none")] = None

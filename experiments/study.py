@@ -51,7 +51,7 @@ class StudyOptions:
     """Options of `experiments.study`."""
 
     name: Annotated[Name, tyro.conf.Positional]
-    """The finding to measure."""
+    """The finding to measure: experiments/STUDY.md has a section or a question for each."""
     quick: bool = False
     """Take 60 steps (fewer-steps: 150) on three faces."""
     output: Annotated[Path | None, default("outputs/study-NAME")] = None
