@@ -271,6 +271,6 @@ def test_ratios_and_their_error():
     assert ratio == pytest.approx(np.log(1.1) / 2) and error == pytest.approx(np.log(1.1) / 2 / 31**0.5)
 
 
-def test_a_precision_that_is_none_is_told_before_any_inversion():
+def test_a_precision_that_is_none_is_told_before_any_inversion(unchecked_shapes):
     with pytest.raises(ValueError, match="got 'float8'"):
         accuracy.measure(["float16", "float8"])
