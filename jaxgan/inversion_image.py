@@ -48,7 +48,7 @@ class InversionImage:
     def problem(
         self, generator: Generator, lpips: LPIPS, *, phase: int | None = None
     ) -> tuple[Problem, PRNGKeyArray, InversionState]:
-        """What `Batch.put` takes.
+        """What `batch.Batch.put` takes.
 
         Args:
           generator, lpips: the networks.

@@ -26,7 +26,7 @@ Losses = Any
 
 @runtime_checkable
 class Image(Protocol):
-    """An image as the loop takes it: one to invert (`InversionImage`), or to tune for (`TuningImage`)."""
+    """An image as the loop takes it: an `inversion_image.InversionImage` or a `tuning_image.TuningImage`."""
 
     @property
     def reached(self) -> tuple[Any, Losses] | None:

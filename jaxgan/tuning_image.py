@@ -43,7 +43,7 @@ class TuningImage:
     """A tuning has only one."""
 
     def problem(self, generator: Generator, lpips: LPIPS) -> tuple[TuningProblem, PRNGKeyArray, TuningState]:
-        """Makes the problem, the key and the state that `Batch.put` takes."""
+        """Makes the problem, the key and the state that `batch.Batch.put` takes."""
         target = tuning_steps.make_target(lpips, self.observed, self.degradation, size=self.config.feature_size)
         state = tuning_steps.initial_state(generator, self.config) if self.reached is None else self.reached[0]
         state = state._replace(is_done=jnp.bool_(False))  # another `stop_at` may have ended it before
