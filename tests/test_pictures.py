@@ -56,3 +56,8 @@ def test_a_contact_sheet_shows_the_best_of_every_face_and_counts_the_others(tmp_
     levels = [sheet[60, 392 * column + 2 * 96 + 48, 0] for column in range(3)]
     assert levels == [0, 50, 150] and (sheet[136:] == 255).all()
     assert (sheet[16:, :96] == 255).all()  # there is no truth.png
+
+
+@pytest.mark.parametrize("psnr", [None, float("inf")])
+def test_equal_pictures_are_called_so(psnr):
+    assert report.numbers({"psnr": psnr, "lpips": 0.0, "lpips_size": 128}) == "equal"

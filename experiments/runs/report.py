@@ -199,7 +199,7 @@ def numbers(measured: dict[str, Any] | None) -> str:
     """The metrics of a pair of pictures in a few words; none for no pair."""
     if measured is None:
         return ""
-    if measured["psnr"] is None:
+    if measured["psnr"] is None or math.isinf(measured["psnr"]):
         return "equal"
     return f"{measured['psnr']:.1f} dB, {lpips_name(measured['lpips_size'])} {measured['lpips']:.3f}"
 
