@@ -13,7 +13,7 @@ import pytest
 
 from experiments.restore import batch_loop
 from experiments.restore.batch_loop import Engine
-from experiments.restore.face_run import Work
+from experiments.restore.face_run import CannotGoOn, Work
 from experiments.restore.tunings import Tunings
 from experiments.runs.folder import RunFolder
 from jaxgan import images, optimization
@@ -214,3 +214,19 @@ def test_all_faces_that_ended_are_saved_before_one_is_tuned(engine, tmp_path, mo
         work.tuning = TuningConfig()
     batch_loop.invert(engine, iter(made[:2]), 2, Listener())
     assert [work.steps for work in works(engine, tmp_path, resume=True)] == [11, 11, 0]
+
+
+def test_a_folder_that_cannot_be_written_costs_the_other_faces_nothing(engine, tmp_path, monkeypatch):
+    checkpoint = RunFolder.checkpoint
+
+    def fill_the_disk(self, *reached):
+        if self.path.name == "face0":
+            raise OSError(28, "No space left on device")
+        checkpoint(self, *reached)
+
+    monkeypatch.setattr(RunFolder, "checkpoint", fill_the_disk)
+    made = works(engine, tmp_path)
+    made[0].checkpoint_seconds = 0
+    with pytest.raises(CannotGoOn, match="face0.*No space left on device"):
+        batch_loop.invert(engine, iter(made), 2, Listener())
+    assert [work.steps for work in works(engine, tmp_path, resume=True)] == [0, 8, 0]

@@ -229,11 +229,20 @@ class _Desk:
             self._complete(work, work.progress.state, work.progress.losses)
 
     def save(self) -> None:
-        """Checkpoints every face that has made steps."""
-        for work in self.open:
-            work.save(self.pool)
-        for work in self.open:
-            work.wait()
+        """Checkpoints every face that has made steps.
+
+        Raises:
+          CannotGoOn: the folder of one cannot be written; those of the others are.
+        """
+        failure: CannotGoOn | None = None
+        for write in (lambda work: work.save(self.pool), Work.wait):
+            for work in self.open:
+                try:
+                    write(work)
+                except CannotGoOn as error:
+                    failure = error
+        if failure is not None:
+            raise failure
 
     def collect(self, *, at_most: int) -> None:
         """Hands over reports that are written, waiting until no more than `at_most` are outstanding."""
