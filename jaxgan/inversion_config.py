@@ -17,7 +17,8 @@ from jaxgan.objectives import OBJECTIVES, ObjectiveName
 from jaxgan.precision import Precision
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Tells whether a value is a whole number, 1 or more."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
 
 
@@ -144,7 +145,7 @@ class InversionConfig:
             if getattr(self, name) not in names
         ]
         for name in ("steps", "feature_size", "w_samples"):
-            if not _is_count(getattr(self, name)):
+            if not is_count(getattr(self, name)):
                 problems.append(f"{name} must be a whole number, at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "jitter_ramp", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:
@@ -153,7 +154,7 @@ class InversionConfig:
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("patience", "stop_after"):
-            if (value := getattr(self, name)) is not None and not _is_count(value):
+            if (value := getattr(self, name)) is not None and not is_count(value):
                 problems.append(f"{name} must be a whole number, at least 1, got {value}")
         if self.noise == "optimized" and self.optimizer == "normalized":
             problems.append("the optimizer 'normalized' moves latents and no noise maps; it needs noise 'stored'")

@@ -11,13 +11,14 @@ from jaxtyping import Float, PRNGKeyArray
 from jaxgan import optimization
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
+from jaxgan.loop import Image
 from jaxgan.lpips import LPIPS
 from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms, Prior, Problem
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InversionImage:
+class InversionImage(Image):
     """An image to invert, as `loop.run` takes it.
 
     Attributes:
@@ -73,11 +74,6 @@ class InversionImage:
             state = optimization.next_phase(generator, ended, state, begun)
         return problem, self.key, state
 
-    @property
-    def is_done(self) -> bool:
-        """Whether an earlier run left nothing to do."""
-        return self.reached is not None and self.ends_with(self.reached[1])
-
     def own(self, chunk: LossTerms, steps: int) -> LossTerms:
         """Takes the losses of the steps up to the end of the phase."""
         end = self.method.first_step(self.phase + 1)
@@ -95,10 +91,6 @@ class InversionImage:
         """Whether the next step, if there is one, belongs to another phase than the last one."""
         steps, method = len(losses.total), self.method
         return steps < method.steps and method.phase_after(steps) != method.phase_after(steps + 1)
-
-    def going_on(self, state: InversionState, losses: LossTerms) -> InversionImage:
-        """Makes the image that goes on from here."""
-        return dataclasses.replace(self, reached=(state, losses))
 
     @property
     def _steps(self) -> int:

@@ -26,7 +26,10 @@ Losses = Any
 
 @runtime_checkable
 class Image(Protocol):
-    """An image as the loop takes it: an `inversion_image.InversionImage` or a `tuning_image.TuningImage`."""
+    """An image as the loop takes it: an `inversion_image.InversionImage` or a `tuning_image.TuningImage`.
+
+    Both are frozen dataclasses, and inherit what is said here once.
+    """
 
     @property
     def reached(self) -> tuple[Any, Losses] | None:
@@ -38,7 +41,13 @@ class Image(Protocol):
 
     @property
     def phase(self) -> int:
-        """The phase that its next step belongs to."""
+        """The phase that its next step belongs to; 0 where there is only one."""
+        return 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run left nothing to do."""
+        return self.reached is not None and self.ends_with(self.reached[1])
 
     def problem(self, generator: Generator, lpips: LPIPS) -> tuple[Any, PRNGKeyArray, Any]:
         """Makes the problem, the key and the state that `Batch.put` takes."""
@@ -51,9 +60,7 @@ class Image(Protocol):
 
     def ends_phase_with(self, losses: Losses) -> bool:
         """Whether the next step, if there is one, belongs to another phase than the last one."""
-
-    def going_on(self, state: Any, losses: Losses) -> Image:
-        """Makes the image that goes on from here."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +101,7 @@ class Progress:
 
     def then(self) -> Any:
         """Makes the image that goes on from here."""
-        return self.image.going_on(self.state, self.losses)
+        return dataclasses.replace(self.image, reached=(self.state, self.losses))
 
 
 class Chunk(NamedTuple):

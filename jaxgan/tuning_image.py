@@ -13,12 +13,13 @@ from jaxtyping import Float, PRNGKeyArray
 from jaxgan import tuning_steps
 from jaxgan.degradations import Degradation
 from jaxgan.generator import Generator
+from jaxgan.loop import Image
 from jaxgan.lpips import LPIPS
 from jaxgan.tuning_steps import Pivot, TuningConfig, TuningProblem, TuningState, TuningTerms
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TuningImage:
+class TuningImage(Image):
     """An image to tune a network for, as `loop.run` takes it.
 
     Attributes:
@@ -39,20 +40,12 @@ class TuningImage:
     reached: tuple[TuningState, TuningTerms] | None = None
     name: Any = None
 
-    phase = 0
-    """A tuning has only one."""
-
     def problem(self, generator: Generator, lpips: LPIPS) -> tuple[TuningProblem, PRNGKeyArray, TuningState]:
         """Makes the problem, the key and the state that `batch.Batch.put` takes."""
         target = tuning_steps.make_target(lpips, self.observed, self.degradation, size=self.config.feature_size)
         state = tuning_steps.initial_state(generator, self.config) if self.reached is None else self.reached[0]
         state = state._replace(is_done=jnp.bool_(False))  # another `stop_at` may have ended it before
         return TuningProblem(self.degradation, target, self.pivot, self.config), self.key, state
-
-    @property
-    def is_done(self) -> bool:
-        """Whether an earlier run left nothing to do."""
-        return self.reached is not None and self.ends_with(self.reached[1])
 
     def own(self, chunk: TuningTerms, steps: int) -> TuningTerms:
         """Takes the losses of the steps up to that which found the image near enough, or to the last."""
@@ -64,11 +57,3 @@ class TuningImage:
         """Whether the image is as near as was asked for, or has had all its steps."""
         steps = len(losses.total)
         return steps >= self.config.steps or (steps > 0 and bool(losses.perceptual[-1] <= self.config.stop_at))
-
-    def ends_phase_with(self, losses: TuningTerms) -> bool:
-        """No step belongs to another phase."""
-        return False
-
-    def going_on(self, state: TuningState, losses: TuningTerms) -> TuningImage:
-        """Makes the image that goes on from here."""
-        return dataclasses.replace(self, reached=(state, losses))

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -24,6 +23,7 @@ from jaxgan import losses, precision
 from jaxgan.convolutions import prepare
 from jaxgan.degradations import Degradation, observe, pytree
 from jaxgan.generator import Generator, SynthesisNetwork, as_rgb
+from jaxgan.inversion_config import is_count
 from jaxgan.latents import NoiseMaps
 from jaxgan.lpips import LPIPS, Features, distance
 from jaxgan.optimization import LONGEST_CHUNK
@@ -59,7 +59,7 @@ class TuningConfig:
     def __post_init__(self):
         problems = []
         for name in ("steps", "feature_size"):
-            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < 1:
+            if not is_count(getattr(self, name)):
                 problems.append(f"{name} must be a whole number of 1 or more, got {getattr(self, name)}")
         for name in ("learning_rate", "adam_eps"):
             if not 0 < getattr(self, name) < math.inf:

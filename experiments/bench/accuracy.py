@@ -42,12 +42,13 @@ def final_distances(
     """
     targets = jnp.asarray(images.to_float(np.asarray(start.draw_samples(generator, samples=faces, seed=2).images)))
     config = dataclasses.replace(InversionConfig.for_task("invert"), precision=precision)
+    distance = jax.jit(jax.vmap(lpips))
     distances = []
     for seed in range(keys):
         of_faces = jax.random.split(jax.random.key(seed), faces)
         results = inversion.invert_batch(generator, lpips, targets, jaxgan.Identity(), config, of_faces)
         found = jnp.stack([result.image for result in results])
-        distances.append(np.asarray(jax.jit(jax.vmap(lpips))(found, targets)))
+        distances.append(np.asarray(distance(found, targets)))
     return np.array(distances)
 
 

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from experiments import interrupts
-from experiments.restore import completion, degrade
-from experiments.restore.face_run import CannotGoOn, Work, explain_how_to_go_on
+from experiments.restore import completion, degrade, tunings
+from experiments.restore.face_run import LARGEST_CHUNK, CannotGoOn, Work, explain_how_to_go_on
 from experiments.restore.tunings import Tunings
 from experiments.runs import estimate, report
 from jaxgan import inversion, loop, optimization, tuning
@@ -31,8 +31,6 @@ from jaxgan.tuning_image import TuningImage
 
 WRITERS = 4
 """Threads that write pictures and checkpoints while the batch goes on."""
-LARGEST_CHUNK = 25
-"""Steps between two looks at the clock: half a second to a few seconds of work."""
 
 _REPORT = threading.Lock()  # matplotlib draws in one thread at a time
 
@@ -102,26 +100,17 @@ def chunk_steps(works: list[Work]) -> int:
     return -(-left // -(-left // LARGEST_CHUNK))
 
 
-class Listener(Protocol):
+class Listener(tunings.Listener, Protocol):
     """Who is told how a batch gets on; always called from the thread that called `invert`."""
-
-    def advanced(self, works: list[Work]) -> None:
-        """A chunk of steps of these faces is done."""
 
     def finished(self, work: Work, metrics: dict[str, Any]) -> None:
         """The folder of a face is complete."""
-
-    def failed(self, work: Work, error: FloatingPointError) -> None:
-        """The loss of a face is not a number."""
 
     def pictured(self, work: Work, picture: np.ndarray) -> None:
         """The image of a face is this one now; told of every frame of the animation."""
 
     def wants_end(self) -> bool:
         """Whether all faces shall end here with the best that they have reached; asked once after every chunk."""
-
-    def say(self, line: str) -> None:
-        """A line for the user."""
 
 
 def invert(engine: Engine, works: Iterator[Work], size: int, listener: Listener) -> None:

@@ -22,6 +22,9 @@ from jaxgan.methods import Method
 from jaxgan.optimization import InversionState, LossTerms
 from jaxgan.tuning_steps import TuningConfig, TuningState, TuningTerms
 
+LARGEST_CHUNK = 25
+"""Steps between two looks at the clock: half a second to a few seconds of work."""
+
 
 class CannotGoOn(UserError):
     """The disk is full or a folder closed: what is done is saved, and the whole run stops."""

@@ -244,9 +244,9 @@ def _read_line(line: str, folder: Path, options: InvertOptions) -> tuple[Path, I
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these names and values; of two values of a name JSON keeps the last, which nobody would notice."""
-    twice = {name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1}
+    twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
     if twice:
-        raise ValueError(f"{', '.join(sorted(twice))} given twice")
+        raise ValueError(f"{', '.join(twice)} given twice")
     return dict(pairs)
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import jax
 
-from experiments.restore.face_run import Work, explain_how_to_go_on
+from experiments.restore.face_run import LARGEST_CHUNK, Work, explain_how_to_go_on
 from jaxgan import inversion, loop, tuning, tuning_steps
 from jaxgan.degradations import without_draws
 from jaxgan.generator import Generator
@@ -18,8 +18,6 @@ from jaxgan.tuning_steps import Pivot
 
 OF_TUNING = 0xFFFF_FFFE
 """The key of a face with this number in it is that of its tuning; the steps of the loop have smaller numbers."""
-CHUNK = 25
-"""Steps between two looks at the clock."""
 
 
 class Listener(Protocol):
@@ -98,7 +96,7 @@ class Tunings:
             *self._networks,
             left,
             size=self._size,
-            chunk_steps=lambda _: CHUNK,
+            chunk_steps=lambda _: LARGEST_CHUNK,
             program=tuning_steps.run_chunks,
             devices=self._devices,
             on_smaller=self._take_fewer,

@@ -69,6 +69,13 @@ def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, *, label: str | None 
     axes.fill_between(values, low, high, alpha=0.15, color=line.get_color())
 
 
+def log_axes(axes: Axes, x: str, values: Sequence[float], y: str) -> None:
+    """Labels axes, of which the horizontal one is logarithmic and marked at the values alone."""
+    axes.set(xlabel=x, ylabel=y, xscale="log")
+    axes.set_xticks(values, values)
+    axes.minorticks_off()
+
+
 def points(axes: Axes, rows: Sequence[Row], x: str, y: str, *, label: str | None = None, shift: float = 0.0) -> None:
     """The same for values of x without an order, side by side; `shift` keeps series apart."""
     values = list(dict.fromkeys(row[x] for row in rows))

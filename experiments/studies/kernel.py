@@ -35,11 +35,8 @@ def study(setup: Setup) -> Findings:
     for name, chosen in (("inversion", rows), ("Richardson-Lucy", others)):
         figures.curve(perceptual, chosen, "kernel_size", "lpips_truth", label=name)
         figures.curve(pixels, chosen, "kernel_size", "psnr_truth", label=name)
-    perceptual.set(xlabel="kernel size (pixels)", ylabel=f"{setup.lpips_name} to the truth", xscale="log")
-    pixels.set(xlabel="kernel size (pixels)", ylabel="PSNR to the truth (dB)", xscale="log")
-    for axes in (perceptual, pixels):
-        axes.set_xticks(KERNEL_SIZES, KERNEL_SIZES)
-        axes.minorticks_off()
+    figures.log_axes(perceptual, "kernel size (pixels)", KERNEL_SIZES, f"{setup.lpips_name} to the truth")
+    figures.log_axes(pixels, "kernel size (pixels)", KERNEL_SIZES, "PSNR to the truth (dB)")
     perceptual.legend(fontsize=8)
     for index, row in enumerate(rows[:: len(setup.indices)]):
         title = f"{row['kernel_size']}, sigma {row['sigma']:.1f}"

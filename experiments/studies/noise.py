@@ -9,8 +9,7 @@ from experiments.studies import figures
 from experiments.studies.setup import Case, Findings, Row, Setup, classical_row
 from jaxgan import images, restoration
 
-ROUNDING = 255 * restoration.ROUNDING
-LEVELS = (round(ROUNDING, 2), 0.5, 0.8, 1.2, 2.0, 4.0)
+LEVELS = (round(255 * restoration.ROUNDING, 2), 0.5, 0.8, 1.2, 2.0, 4.0)
 """Standard deviations of the assumed noise in 8-bit levels; the first is that of rounding, which there is."""
 BLURS = {"sigma 0.625": (0.625, 3), "sigma 1.25": (1.25, 7), "sigma 3": (3.0, 19), "sigma 6": SEVERE}
 """Sigma and kernel size in pixels at 128."""
@@ -37,12 +36,9 @@ def study(setup: Setup) -> Findings:
         figures.curve(pixels, chosen, "noise", "psnr_truth", label=name)
         first = [row for row in chosen if row["face"] == setup.faces.names[0]]
         for place, row in zip(strip, first, strict=True):
-            figures.show(place, row["picture"], f"{row['noise']:g}", "" if place is not strip[0] else name)
-    perceptual.set(xlabel="assumed noise (8-bit levels)", ylabel=f"{setup.lpips_name} to the truth", xscale="log")
-    pixels.set(xlabel="assumed noise (8-bit levels)", ylabel="PSNR to the truth (dB)", xscale="log")
-    for axes in (perceptual, pixels):
-        axes.set_xticks(LEVELS, LEVELS)
-        axes.minorticks_off()
+            figures.show(place, row["picture"], f"{row['noise']:g}", name if place is strip[0] else "")
+    figures.log_axes(perceptual, "assumed noise (8-bit levels)", LEVELS, f"{setup.lpips_name} to the truth")
+    figures.log_axes(pixels, "assumed noise (8-bit levels)", LEVELS, "PSNR to the truth (dB)")
     perceptual.legend(fontsize=8)
     return Findings(rows, figure, _table(setup, rows))
 
